@@ -1,0 +1,21 @@
+"""Every error the package raises on purpose: one line that names what, what was expected and what came."""
+
+
+class MoeTheoryError(Exception):
+    """Base of all errors raised on purpose; the command line turns it into one line and exit code 2."""
+
+
+class InputError(MoeTheoryError, ValueError):
+    """An argument, a file or a table is not what it has to be."""
+
+
+class DerivationError(MoeTheoryError, ValueError):
+    """A declaration from which the wanted quantity cannot be derived."""
+
+
+class NotExponentialFamilyError(DerivationError):
+    """The joint law of (y, z) given x is not an exponential family; the message names the term that breaks it."""
+
+
+class CurvedModelError(DerivationError):
+    """The family is curved: its natural parameters are not affine in the predictors; the message names the term."""

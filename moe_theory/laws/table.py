@@ -1,0 +1,103 @@
+"""Laws given by their rows: a data set, a finite table."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moe_theory.errors import InputError
+from moe_theory.kernels import kernels
+from moe_theory.laws.rows import BLOCK, Law, Rows, split
+from moe_theory.model import Model, Values
+from moe_theory.validation import Array, full_rank, real_array, whole_number
+
+
+class Finite(Law):
+    """A finite table: x (n, d), y (n,), weight (n,) non-negative (normalised to sum 1; equal if omitted).
+
+    Raises InputError for shapes that do not match, values that are not finite, negative weights.
+    """
+
+    def __init__(self, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, block: int = BLOCK) -> None:
+        self.x = real_array("x", x, ndim=2)
+        self.y = real_array("y", y, ndim=1)
+        if len(self.x) == 0 or self.x.shape[1] == 0:
+            raise InputError(f"x: expected at least one row and one feature, got shape {self.x.shape}")
+        if len(self.y) != len(self.x):
+            raise InputError(f"y: expected shape ({len(self.x)},) to match x, got {self.y.shape}")
+        self.weight: Array | float = 1.0 / len(self.y)
+        if weight is not None:
+            w = real_array("weight", weight, ndim=1)
+            if w.shape != self.y.shape:
+                raise InputError(f"weight: expected shape {self.y.shape} to match y, got {w.shape}")
+            if np.min(w) < 0 or np.sum(w) <= 0:
+                raise InputError(f"weight: expected non-negative weights with a positive sum, got least {np.min(w):g}")
+            self.weight = w / np.sum(w)
+        self.dimension = self.x.shape[1]
+        self._block = whole_number("block", block, least=1)
+
+    @classmethod
+    def from_model(cls, model: Model, theta: Array, x: ArrayLike, weight: ArrayLike | None = None) -> Finite:
+        """The joint law of a finite law of x, (n, d), and the responses `model` draws there at `theta`, exactly.
+
+        Needs a finite response; the table has one row per (x, y).
+        """
+        if not isinstance(model.response, Values):
+            raise InputError(f"model: expected a finite response, {model.name!r} has {model.response}")
+        points = real_array("x", x, ndim=2)
+        theta = model.check_theta("theta", theta, points.shape[1])
+        eta = model.coefficients(theta) @ points.T
+        weights = np.full(len(points), 1 / len(points)) if weight is None else real_array("weight", weight, ndim=1)
+        values = model.response.values
+        y = [np.full(len(points), float(v)) for v in values]
+        joint = [weights * np.exp(kernels(model).log_density(v, eta)) for v in y]
+        return cls(np.tile(points, (len(values), 1)), np.concatenate(y), np.concatenate(joint))
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @cached_property
+    def _blocks(self) -> list:
+        return split(self.x, self.y, self.weight, self._block)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of shape, features, responses and weights."""
+        h = hashlib.sha256(repr(self.x.shape).encode())
+        for a in (self.x, self.y, np.broadcast_to(self.weight, self.y.shape)):
+            h.update(np.ascontiguousarray(a, dtype="<f8").tobytes())
+        return h.hexdigest()
+
+    def rows(self, model: Model, *thetas: Array, span: bool = False) -> Rows:
+        """The table itself, whatever the parameters; InputError if a response is outside the model's domain."""
+        model.response.check("y", self.y)
+        self.check_dimension(model, thetas)
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return Rows(self.dimension, lambda: self._blocks)
+
+
+class Data(Finite):
+    """A data set: x (n, d) of full column rank, y (n,), optional row weights.
+
+    names: the features' names, for messages. Raises InputError as `Finite` does, and for rank-deficient features.
+    """
+
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        weight: ArrayLike | None = None,
+        names: tuple[str, ...] | None = None,
+        block: int = BLOCK,
+    ) -> None:
+        super().__init__(x, y, weight, block)
+        self.names = names
+        full_rank("x", self.x, names)
+
+

@@ -1,0 +1,183 @@
+"""A model: a declaration and nothing else.
+
+A mixture of experts is declared by its latent labels, its linear predictors η_j = x'θ_j, the gate's log P(z|x) and
+the experts' log p(y|x,z), each a Python function that returns a SymPy expression, and the domain of the response.
+Everything the package knows about a model is derived from these (`moe_theory.derive`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import ArrayLike
+
+from moe_theory.errors import InputError
+from moe_theory.symbolic.atoms import absorb_logs
+from moe_theory.validation import Array, real_array
+
+RESPONSE = sp.Symbol("y", real=True)
+LABEL = sp.Symbol("z", real=True)
+
+
+@dataclass(frozen=True)
+class Reals:
+    """Response domain: every real number (densities with respect to Lebesgue measure)."""
+
+    def check(self, name: str, y: Array) -> None:
+        """Any finite value will do; that is checked where arrays enter."""
+
+    def __str__(self) -> str:
+        return "the real numbers"
+
+
+@dataclass(frozen=True)
+class Values:
+    """Response domain: a finite set of numbers (densities with respect to counting measure)."""
+
+    values: tuple[int, ...]
+
+    def check(self, name: str, y: Array) -> None:
+        """InputError unless every entry of `y` is one of the values."""
+        bad = ~np.isin(y, np.asarray(self.values, dtype=float))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InputError(f"{name}: expected values in {self}, got {y[row]:g} in row {row}")
+
+    def __str__(self) -> str:
+        return "{" + ", ".join(str(v) for v in self.values) + "}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A declared mixture of experts.
+
+    name: how it is called on the command line and in reports.
+    latent: the values of the latent label z (at least two distinct numbers).
+    predictors: names of the linear predictors that are learnt; θ is an (m, d) array with one row each.
+    gate: function (z, <predictor names>) -> log P(z|x); None means a uniform label.
+    expert: function (y, z, <predictor names>) -> log p(y|x,z).
+    response: `Reals()` or `Values((…))`.
+    known: predictors that are not learnt, {name: coefficient vector in R^d} (e.g. experts that are given).
+
+    The functions are called once per label with z a SymPy integer and every predictor a real SymPy symbol that
+    stands for η = x'θ_j. Raises InputError if they ask for a name that is not declared.
+
+    >>> from moe_theory.symbolic.atoms import log_normal
+    >>> model = Model("balanced", latent=(-1, 1), predictors=("beta",), gate=None,
+    ...               expert=lambda y, z, beta: log_normal(y, z * beta), response=Reals())
+    >>> model.log_joint[1]
+    -(-eta_beta + y)**2/2 - log(pi) - 3*log(2)/2 + log(2)/2
+    """
+
+    name: str
+    latent: Sequence[int]
+    predictors: Sequence[str]
+    gate: Callable[..., Any] | None = field(repr=False, compare=False)
+    expert: Callable[..., Any] = field(repr=False, compare=False)
+    response: Reals | Values
+    known: Mapping[str, ArrayLike] = field(default_factory=dict, compare=False)
+    log_gate: tuple[sp.Expr, ...] = field(init=False, repr=False)
+    log_expert: tuple[sp.Expr, ...] = field(init=False, repr=False)
+    known_coefficients: tuple[tuple[float, ...], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        put = lambda attribute, value: object.__setattr__(self, attribute, value)
+        put("latent", tuple(sp.Integer(v) if int(v) == v else sp.nsimplify(v, rational=True) for v in self.latent))
+        put("predictors", tuple(self.predictors))
+        if len(set(self.latent)) != len(self.latent) or len(self.latent) < 2:
+            raise InputError(f"latent: expected at least two distinct values, got {self.latent}")
+        if not self.predictors:
+            raise InputError("predictors: expected at least one name, got none")
+        names = (*self.predictors, *self.known)
+        for name in names:
+            if not str(name).isidentifier() or name in ("y", "z"):
+                raise InputError(f"predictors: expected identifiers other than y and z, got {name!r}")
+        if len(set(names)) != len(names):
+            raise InputError(f"predictors: expected distinct names, got {names}")
+        uniform = -sp.log(len(self.latent))
+        put("log_gate", tuple(uniform if self.gate is None else self._declared("gate", z) for z in self.latent))
+        put("log_expert", tuple(self._declared("expert", z) for z in self.latent))
+        known = {name: real_array(f"known[{name!r}]", value, ndim=1) for name, value in self.known.items()}
+        if len({len(v) for v in known.values()}) > 1:
+            raise InputError(f"known: expected vectors of one length, got {[len(v) for v in known.values()]}")
+        put("known_coefficients", tuple(tuple(v.tolist()) for v in known.values()))
+        put("known", {name: tuple(v.tolist()) for name, v in known.items()})
+        # The functions have served; dropping them keeps models picklable when they were declared with lambdas.
+        put("gate", None)
+        put("expert", None)
+
+    def _declared(self, part: str, z: sp.Expr) -> sp.Expr:
+        function = getattr(self, part)
+        scope = {"z": z, **dict(zip(self.names, self.symbols, strict=True))}
+        if part == "expert":
+            scope["y"] = RESPONSE
+        wanted = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+        missing = [name for name in wanted if name not in scope]
+        if missing:
+            raise InputError(f"{part}: expected arguments among {sorted(scope)}, got {missing[0]!r}")
+        expr = sp.nsimplify(sp.sympify(function(**{name: scope[name] for name in wanted})), rational=True)
+        unknown = expr.free_symbols - set(scope.values())
+        if unknown:
+            raise InputError(f"{part}: expected an expression in {sorted(map(str, scope))}, got {unknown.pop()} in it")
+        return absorb_logs(expr)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All predictors' names: the learnt ones (the rows of θ), then the known ones."""
+        return (*self.predictors, *self.known)
+
+    @property
+    def symbols(self) -> tuple[sp.Symbol, ...]:
+        """One real symbol η_name per predictor, in the order of `names`."""
+        return tuple(sp.Symbol(f"eta_{name}", real=True) for name in self.names)
+
+    @property
+    def learnt(self) -> tuple[sp.Symbol, ...]:
+        """The symbols of the learnt predictors."""
+        return self.symbols[: len(self.predictors)]
+
+    @property
+    def log_joint(self) -> tuple[sp.Expr, ...]:
+        """log p(y, z|x), one expression per label."""
+        return tuple(g + e for g, e in zip(self.log_gate, self.log_expert, strict=True))
+
+    @property
+    def dimension(self) -> int | None:
+        """d where known predictors fix it, else None."""
+        return len(self.known_coefficients[0]) if self.known_coefficients else None
+
+    def theta(self, **coefficients: ArrayLike) -> Array:
+        """The (m, d) parameter array from one coefficient vector per learnt predictor.
+
+        >>> from moe_theory.zoo import symmetric_linear
+        >>> symmetric_linear().theta(beta=[3, 0], w=[0, 1])
+        array([[3., 0.],
+               [0., 1.]])
+        """
+        if set(coefficients) != set(self.predictors):
+            raise InputError(
+                f"theta: expected one vector for each of {', '.join(self.predictors)},"
+                f" got {', '.join(sorted(coefficients)) or 'none'}"
+            )
+        rows = [real_array(name, coefficients[name], ndim=1) for name in self.predictors]
+        if len({len(row) for row in rows}) > 1:
+            sizes = ", ".join(f"{name}: {len(row)}" for name, row in zip(self.predictors, rows, strict=True))
+            raise InputError(f"theta: expected vectors of one length, got {sizes}")
+        return self.check_theta("theta", np.stack(rows))
+
+    def check_theta(self, name: str, theta: ArrayLike, d: int | None = None) -> Array:
+        """`theta` as a finite (m, d) array, or InputError."""
+        array = real_array(name, theta, ndim=2)
+        d = d if d is not None else self.dimension
+        if array.shape[0] != len(self.predictors) or array.shape[1] < 1 or (d is not None and array.shape[1] != d):
+            raise InputError(f"{name}: expected shape ({len(self.predictors)}, {d or 'd'}), got {array.shape}")
+        return array
+
+    def coefficients(self, theta: Array) -> Array:
+        """θ with the known predictors' rows appended, (m + number known, d)."""
+        return np.vstack([theta, np.array(self.known_coefficients)]) if self.known_coefficients else theta

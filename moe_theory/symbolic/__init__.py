@@ -1,0 +1,1 @@
+"""From a declaration to formulas: stable atoms, exact identities, the derivation, its lowering to NumPy."""

@@ -1,0 +1,147 @@
+"""Stable scalar functions for declaring log-densities.
+
+Each is a SymPy function with its derivative, an exact rewrite in `exp` and `log` (for proofs and for evaluation at
+high precision) and an overflow-free rewrite in |t|, min(t, 0), max(t, 0) (for the NumPy kernels).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+
+class _Primitive(sp.Function):
+    """A function that appears only in lowered expressions, never in a derivation."""
+
+    nargs = 1
+
+
+class positive_part(_Primitive):  # noqa: N801
+    """max(t, 0)."""
+
+
+class negative_part(_Primitive):  # noqa: N801
+    """min(t, 0)."""
+
+
+class log1p(_Primitive):  # noqa: N801
+    """log(1 + t)."""
+
+
+class expit(sp.Function):  # noqa: N801
+    """The logistic sigmoid 1 / (1 + exp(-t)).
+
+    >>> t = sp.Symbol("t", real=True)
+    >>> expit(t).diff(t)
+    expit(-t)*expit(t)
+    """
+
+    nargs = 1
+    is_real = True
+    is_positive = True
+
+    @classmethod
+    def eval(cls, t: sp.Expr) -> sp.Expr | None:
+        return sp.Rational(1, 2) if t.is_zero else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        t = self.args[0]
+        return expit(t) * expit(-t)
+
+    def _eval_rewrite_as_exp(self, t: sp.Expr, **kwargs: Any) -> sp.Expr:
+        return 1 / (1 + sp.exp(-t))
+
+    def lowered(self) -> sp.Expr:
+        t = self.args[0]
+        return sp.exp(negative_part(t)) / (1 + sp.exp(-sp.Abs(t)))
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.exp)._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"\sigma\left({printer._print(self.args[0])}\right)"
+        return body if exp is None else rf"{body}^{{{exp}}}"
+
+
+class softplus(sp.Function):  # noqa: N801
+    """log(1 + exp(t)), the log-partition of a Bernoulli law.
+
+    >>> t = sp.Symbol("t", real=True)
+    >>> softplus(t).diff(t)
+    expit(t)
+    """
+
+    nargs = 1
+    is_real = True
+    is_positive = True
+
+    @classmethod
+    def eval(cls, t: sp.Expr) -> sp.Expr | None:
+        return sp.log(2) if t.is_zero else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return expit(self.args[0])
+
+    def _eval_rewrite_as_exp(self, t: sp.Expr, **kwargs: Any) -> sp.Expr:
+        return sp.log(1 + sp.exp(t))
+
+    def lowered(self) -> sp.Expr:
+        t = self.args[0]
+        return positive_part(t) + log1p(sp.exp(-sp.Abs(t)))
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.exp)._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"\log\left(1+e^{{{printer._print(self.args[0])}}}\right)"
+        return body if exp is None else rf"{body}^{{{exp}}}"
+
+
+def log_expit(t: sp.Expr) -> sp.Expr:
+    """log of the logistic sigmoid, -softplus(-t)."""
+    return -softplus(-sp.sympify(t))
+
+
+def log_normal(y: sp.Expr, mean: sp.Expr, sigma: Any = 1) -> sp.Expr:
+    """log density at `y` of N(mean, sigma^2); a float sigma is taken as the decimal it prints as."""
+    s = exact(sigma)
+    return -((y - mean) ** 2) / (2 * s**2) - sp.log(2 * sp.pi * s**2) / 2
+
+
+def exact(value: Any) -> sp.Expr:
+    """A SymPy expression in which floats became the rationals they print as (0.3 -> 3/10)."""
+    return sp.nsimplify(sp.sympify(value), rational=True)
+
+
+def log_sum_exp(terms: list[sp.Expr]) -> sp.Expr:
+    """log Σ exp(term) as nested softplus of differences: stable, and differentiable without overflow."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + softplus(term - total)
+    return total
+
+
+def absorb_logs(expr: sp.Expr) -> sp.Expr:
+    """Recognise log(a + b exp(t)) with positive numbers a, b and write it with `softplus`; other terms stay."""
+    expr = sp.expand_log(expr.rewrite(sp.exp) if expr.has(sp.cosh, sp.tanh) else expr, force=True)
+
+    def stable(argument: sp.Expr) -> sp.Expr:
+        terms = sp.Add.make_args(sp.expand(sp.powsimp(argument)))
+        logs = []
+        for term in terms:
+            coefficient, rest = term.as_independent(sp.exp, as_Add=False)
+            powers = sp.Mul.make_args(rest)
+            if not (coefficient.is_number and coefficient.is_positive) or any(
+                p != 1 and not isinstance(p, sp.exp) for p in powers
+            ):
+                return sp.log(argument)
+            logs.append(sp.log(coefficient) + sum((p.args[0] for p in powers if p != 1), sp.Integer(0)))
+        return log_sum_exp(logs) if any(t.free_symbols for t in logs) else sp.log(argument)
+
+    return expr.replace(sp.log, stable)
+
+
+def lower_atoms(expr: sp.Expr) -> sp.Expr:
+    """Replace the stable functions by primitives that neither overflow nor lose relative accuracy."""
+    return expr.replace(lambda e: isinstance(e, expit | softplus), lambda e: e.lowered())

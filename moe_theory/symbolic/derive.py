@@ -1,0 +1,270 @@
+"""From a declaration to its theory: every quantity is computed from log p(y,z|x) and typed in nowhere."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import sympy as sp
+
+from moe_theory.errors import CurvedModelError
+from moe_theory.model import LABEL, RESPONSE, Model, Values
+from moe_theory.symbolic.atoms import log_sum_exp
+from moe_theory.symbolic.classify import curvature_obstruction, points, require_exponential_family
+from moe_theory.symbolic.expectation import NormalExpert, normal_experts
+from moe_theory.symbolic.identities import prove_zero
+
+
+@lru_cache(maxsize=64)
+def derive(model: Model) -> Derivation:
+    """Derive the exponential family of a declared model and all that follows from it.
+
+    Raises NotExponentialFamilyError naming the offending term. A curved family is derived as far as it goes:
+    `obstruction` says why it is not flat, and what needs flatness (statistic, mirror map, M) raises CurvedModelError.
+
+    >>> from moe_theory.zoo import symmetric_linear
+    >>> theory = derive(symmetric_linear())
+    >>> theory.statistic.T, theory.mirror_map
+    (Matrix([[y*z, z/2 + 1/2]]), eta_beta**2/2 + softplus(eta_w))
+    >>> theory.posterior[1]
+    expit(2*eta_beta*y + eta_w)
+    """
+    require_exponential_family(model)
+    return Derivation(model)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The theory of one model, per row x: functions of the response y, the label z and the predictors η = Θx.
+
+    With θ's rows stacked, an expectation over rows turns ∇A_x into E[∇A_x ⊗ x] and a Fisher information I_x into
+    E[I_x ⊗ xx'] (Section 4 of arXiv 2411.06056).
+    """
+
+    model: Model
+
+    @cached_property
+    def obstruction(self) -> str | None:
+        """None for a flat family, else the term that makes it curved."""
+        return curvature_obstruction(self.model)
+
+    @property
+    def flat(self) -> bool:
+        """True if the natural parameters are affine in the predictors."""
+        return self.obstruction is None
+
+    def _require_flat(self) -> None:
+        if self.obstruction is not None:
+            raise CurvedModelError(self.obstruction)
+
+    # The exponential family ------------------------------------------------------------------------------
+
+    @cached_property
+    def statistics(self) -> tuple[sp.Matrix, ...]:
+        """s(y, z) for each label, (m, 1): ∂ log p/∂η at η = 0, bounded components shifted to have minimum 0."""
+        self._require_flat()
+        zero = dict.fromkeys(self.model.learnt, 0)
+        columns = [sp.Matrix([e.diff(s).subs(zero) for s in self.model.learnt]) for e in self.model.log_joint]
+        finite = isinstance(self.model.response, Values)
+        shift = []
+        for j in range(len(self.model.learnt)):
+            values = [c[j] for c in columns]
+            if finite:
+                values = [v.subs(RESPONSE, y) for v in values for y in self.model.response.values]  # type: ignore[union-attr]
+            values = [sp.expand(v) for v in values]
+            shift.append(min(values) if all(v.is_number for v in values) else sp.Integer(0))
+        return tuple((c - sp.Matrix(shift)).applyfunc(sp.expand) for c in columns)
+
+    @cached_property
+    def statistic(self) -> sp.Matrix:
+        """s(y, z) as one (m, 1) expression in y and z (the polynomial in z through the labels)."""
+        return sum((s * self._lagrange(i) for i, s in enumerate(self.statistics)), sp.zeros(len(self.model.learnt), 1)).applyfunc(sp.expand)
+
+    @property
+    def natural_parameters(self) -> sp.Matrix:
+        """η, (m, 1): for a flat model the learnt predictors themselves."""
+        self._require_flat()
+        return sp.Matrix(self.model.learnt)
+
+    @cached_property
+    def mirror_map(self) -> sp.Expr:
+        """A_x(η), the log-partition function up to a constant."""
+        learnt = self.model.learnt
+        candidates = []
+        for z, y, log_joint in points(self.model):
+            at = 0 if y is RESPONSE else y
+            s = self.statistics[self.model.latent.index(z)].subs(RESPONSE, at)
+            candidates.append((sum(e != 0 for e in s), log_joint.subs(RESPONSE, at), s))
+        # Where the statistic vanishes, -log p is A itself, in its tidiest form.
+        _, log_joint, s = min(candidates, key=lambda c: c[0])
+        return sp.expand(sp.Matrix(learnt).dot(s) - log_joint).as_independent(*learnt, as_Add=True)[1]
+
+    @cached_property
+    def mean(self) -> sp.Matrix:
+        """∇A_x(η) = E[s | x], (m, 1)."""
+        return sp.Matrix([self.mirror_map.diff(s) for s in self.model.learnt])
+
+    @cached_property
+    def log_base_measures(self) -> tuple[sp.Expr, ...]:
+        """log h(y, z) for each label, from log p = log h + ⟨s, η⟩ - A_x(η) at η = 0."""
+        zero = dict.fromkeys(self.model.learnt, 0)
+        log_partition = self.mirror_map.subs(zero)
+        return tuple(sp.expand(e.subs(zero) + log_partition) for e in self.model.log_joint)
+
+    # Latent label and response -----------------------------------------------------------------------------
+
+    @cached_property
+    def logits(self) -> tuple[sp.Expr, ...]:
+        """log P(z_i|x,y) - log P(z_0|x,y) for each label i; affine in η when the family is flat."""
+        if not self.flat:
+            return tuple(sp.expand(e - self.model.log_joint[0]) for e in self.model.log_joint)
+        eta = sp.Matrix(self.model.learnt)
+        first = self.statistics[0]
+        return tuple(
+            sp.expand(eta.dot(s - first) + h - self.log_base_measures[0])
+            for s, h in zip(self.statistics, self.log_base_measures, strict=True)
+        )
+
+    @cached_property
+    def posterior(self) -> tuple[sp.Expr, ...]:
+        """P(z|x,y) for each label, as a logistic function of differences of logits (never overflows)."""
+        from moe_theory.symbolic.atoms import expit
+
+        if len(self.logits) == 2:
+            return expit(-self.logits[1]), expit(self.logits[1])
+        return tuple(
+            sp.exp(-log_sum_exp([sp.Integer(0)] + [sp.expand(b - a) for j, b in enumerate(self.logits) if j != i]))
+            for i, a in enumerate(self.logits)
+        )
+
+    @property
+    def density(self) -> sp.Expr:
+        """The marginal p(y|x) = Σ_z p(y,z|x)."""
+        return sp.Add(*(sp.exp(e) for e in self.model.log_joint))
+
+    @property
+    def log_density(self) -> sp.Expr:
+        """log p(y|x)."""
+        return self.model.log_joint[0] + log_sum_exp(list(self.logits))
+
+    @cached_property
+    def score(self) -> sp.Matrix:
+        """∂ log p(y|x)/∂η, (m, 1), by Fisher's identity the posterior mean of ∂ log p(y,z|x)/∂η."""
+        if self.flat:
+            return self.expected_statistic - self.mean
+        return sum(
+            (p * sp.Matrix([e.diff(s) for s in self.model.learnt]) for p, e in zip(self.posterior, self.model.log_joint, strict=True)),
+            sp.zeros(len(self.model.learnt), 1),
+        )
+
+    @cached_property
+    def expected_statistic(self) -> sp.Matrix:
+        """E[s | x, y], (m, 1)."""
+        return sum((p * s for p, s in zip(self.posterior, self.statistics, strict=True)), sp.zeros(len(self.model.learnt), 1))
+
+    # Information per row -----------------------------------------------------------------------------------
+
+    @cached_property
+    def complete_information(self) -> sp.Matrix:
+        """I_{x,y,z} = ∇²A_x(η), (m, m)."""
+        return sp.hessian(self.mirror_map, self.model.learnt)
+
+    @cached_property
+    def missing_information(self) -> sp.Matrix:
+        """I_{z|x,y} = Cov(s | x, y), (m, m), as Σ_{a<b} p_a p_b Δs Δs' (no cancellation)."""
+        total = sp.zeros(len(self.model.learnt), len(self.model.learnt))
+        for a, b in itertools.combinations(range(len(self.model.latent)), 2):
+            delta = (self.statistics[b] - self.statistics[a]).applyfunc(sp.expand)
+            total += self.posterior[a] * self.posterior[b] * (delta * delta.T)
+        return total
+
+    @property
+    def observed_information(self) -> sp.Matrix:
+        """-∂² log p(y|x)/∂η² = I_{x,y,z} - I_{z|x,y}, (m, m)."""
+        return self.complete_information - self.missing_information
+
+    @cached_property
+    def missing_information_matrix(self) -> sp.Matrix:
+        """M of a single row, (∇²A_x)^{-1} I_{z|x,y}, (m, m); for a law both factors are averaged first."""
+        return self.complete_information.inv() * self.missing_information
+
+    # Structure -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def normal_experts(self) -> tuple[NormalExpert, ...]:
+        """The normal law of y given each label, where the experts are normal; DerivationError otherwise."""
+        return normal_experts(self.model)
+
+    @cached_property
+    def symmetries(self) -> tuple[sp.Matrix, ...]:
+        """Signed permutations G of the learnt predictors with p(y|x; Gη) = p(y|x; η) identically, I first.
+
+        Each is proved exactly; parameters θ and Gθ cannot be told apart from data.
+        """
+        m = len(self.model.learnt)
+        eta = sp.Matrix(self.model.learnt)
+        found = []
+        for order in itertools.permutations(range(m)):
+            for signs in itertools.product((1, -1), repeat=m):
+                g = sp.zeros(m, m)
+                for row, (column, sign) in enumerate(zip(order, signs, strict=True)):
+                    g[row, column] = sign
+                moved = dict(zip(self.model.learnt, g * eta, strict=True))
+                difference = [
+                    self.density.subs(moved, simultaneous=True) - self.density
+                    if y is None
+                    else (self.density.subs(moved, simultaneous=True) - self.density).subs(RESPONSE, y)
+                    for y in (self.model.response.values if isinstance(self.model.response, Values) else (None,))
+                ]
+                if g == sp.eye(m) or prove_zero(difference).proved:
+                    found.append(g)
+        return tuple(found)
+
+    def _lagrange(self, i: int) -> sp.Expr:
+        values = self.model.latent
+        return sp.prod((LABEL - v) / (values[i] - v) for j, v in enumerate(values) if j != i)
+
+    # Presentation ----------------------------------------------------------------------------------------
+
+    def formulas(self) -> dict[str, tuple[sp.Expr, sp.Expr]]:
+        """{name: (symbol it is called by, its expression)}, the content of `moe-theory derive`."""
+        symbol = lambda text: sp.Symbol(text, commutative=False)
+        x, joint = "|x", tuple(zip(self.model.latent, self.model.log_joint, strict=True))
+        table: dict[str, tuple[sp.Expr, sp.Expr]] = {
+            f"log_joint[{z}]": (symbol(rf"\log p(y, z={z}{x})"), e) for z, e in joint
+        }
+        if self.flat:
+            table |= {
+                "statistic": (symbol("s(y,z)"), self.statistic),
+                "natural_parameters": (symbol(r"\eta"), self.natural_parameters),
+                "mirror_map": (symbol(r"A_x(\eta)"), self.mirror_map),
+                "mean": (symbol(r"\nabla A_x(\eta)"), self.mean),
+                "complete_information": (symbol(r"I_{x,y,z} = \nabla^2 A_x(\eta)"), self.complete_information),
+            }
+        table |= {
+            f"posterior[{z}]": (symbol(rf"P(z={z}|x,y)"), p)
+            for z, p in zip(self.model.latent, self.posterior, strict=True)
+        }
+        table |= {
+            "density": (symbol("p(y|x)"), self.density),
+            "score": (symbol(r"\partial_\eta \log p(y|x)"), self.score),
+        }
+        if self.flat:
+            table |= {
+                "missing_information": (symbol("I_{z|x,y}"), self.missing_information),
+                "observed_information": (symbol("I_{x,y}"), self.observed_information),
+                "missing_information_matrix": (
+                    symbol(r"M_x = I_{x,y,z}^{-1} I_{z|x,y}"),
+                    self.missing_information_matrix,
+                ),
+            }
+        return table
+
+    def latex(self) -> str:
+        """All formulas as one LaTeX `aligned` block."""
+        lines = [rf"{name.name} &= {sp.latex(value)}" for name, value in self.formulas().values()]
+        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"

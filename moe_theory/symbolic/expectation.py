@@ -1,0 +1,65 @@
+"""Exact expectations over the response given the label: finite sums, or moments of a recognised normal law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from moe_theory.errors import DerivationError
+from moe_theory.model import RESPONSE, Model, Values
+from moe_theory.symbolic.atoms import log_normal
+from moe_theory.symbolic.identities import prove_zero
+
+
+@dataclass(frozen=True)
+class NormalExpert:
+    """y | x, z ~ N(mean, sigma²), recognised from the declared log-density; sigma is a number."""
+
+    mean: sp.Expr
+    sigma: sp.Expr
+
+
+def normal_experts(model: Model) -> tuple[NormalExpert, ...]:
+    """The normal law of y given each label; DerivationError if an expert's density is another one."""
+    experts = []
+    for z, expert in zip(model.latent, model.log_expert, strict=True):
+        precision = -sp.expand(expert.diff(RESPONSE, 2))
+        found = precision.is_number and precision.is_positive
+        if found:
+            normal = NormalExpert(
+                sp.expand(expert.diff(RESPONSE).subs(RESPONSE, 0) / precision), 1 / sp.sqrt(precision)
+            )
+            found = prove_zero(expert - log_normal(RESPONSE, normal.mean, normal.sigma)).proved
+        if not found:
+            raise DerivationError(
+                f"model {model.name!r}: expected an expert with a normal density of constant variance or a finite"
+                f" response, got log p(y|x, z={z}) = {expert}"
+            )
+        experts.append(normal)
+    return tuple(experts)
+
+
+def expect_response(model: Model, label: int, expr: sp.Expr) -> sp.Expr:
+    """E[expr(y) | x, z = latent[label]] exactly: a sum over finite responses; for normal experts a polynomial in y."""
+    if isinstance(model.response, Values):
+        probability = lambda y: sp.exp(model.log_expert[label].subs(RESPONSE, y))
+        return sp.Add(*(probability(y) * expr.subs(RESPONSE, y) for y in model.response.values))
+    normal = normal_experts(model)[label]
+    poly = sp.Poly(sp.expand(expr), RESPONSE)
+    return sp.Add(*(c * _normal_moment(k, normal) for (k,), c in poly.terms()))
+
+
+def expect_joint(model: Model, per_label: list[sp.Expr]) -> sp.Expr:
+    """E[f(y, z) | x] under the model, f given as one expression in y per label."""
+    return sp.Add(
+        *(sp.exp(g) * expect_response(model, i, f) for i, (g, f) in enumerate(zip(model.log_gate, per_label, strict=True)))
+    )
+
+
+def _normal_moment(k: int, normal: NormalExpert) -> sp.Expr:
+    """E[y^k] by the recursion E[y^k] = mean E[y^(k-1)] + (k-1) sigma² E[y^(k-2)] (Stein)."""
+    moments = [sp.Integer(1), normal.mean]
+    for j in range(2, k + 1):
+        moments.append(sp.expand(normal.mean * moments[-1] + (j - 1) * normal.sigma**2 * moments[-2]))
+    return moments[k]

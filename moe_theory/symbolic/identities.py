@@ -1,0 +1,179 @@
+"""Exact proofs of identities between expressions built from exp, log, the stable atoms and polynomials.
+
+`prove_zero` first looks for a counterexample at random rational points with 50 digits, then reduces exactly. With
+every exp(monomial) a new positive generator, an expression without outer logarithms is a rational function and is
+zero exactly when its numerator expands to 0. One with logarithms is zero exactly when it is zero at a base point
+and all its partial derivatives (in which a logarithm that enters linearly is gone) are zero. No `simplify`, no
+`integrate`: nothing here can hang.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import mpmath
+import sympy as sp
+
+from moe_theory.symbolic.atoms import expit, softplus
+
+DIGITS = 50
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Outcome of an attempted proof that an expression is identically 0.
+
+    `proved`: reduced exactly to 0. `witness`: a point, as {symbol: value}, where it is not 0 (then `residual` is its
+    value there to 15 digits). Neither: 0 at every point tried, but not reduced.
+    """
+
+    proved: bool
+    witness: Mapping[str, str] | None = None
+    residual: str = "0"
+    trials: int = 0
+
+    @property
+    def refuted(self) -> bool:
+        return self.witness is not None
+
+
+class _NotRational(Exception):
+    """A logarithm stands outside every exponential."""
+
+
+def prove_zero(
+    expressions: sp.Expr | Iterable[sp.Expr],
+    base: Mapping[sp.Symbol, sp.Expr] | None = None,
+    trials: int = 4,
+    seed: int = 0,
+) -> Identity:
+    """Prove that every expression is identically 0 in its free (real) symbols, or find a point where it is not.
+
+    base: where logarithms are compared, {symbol: expression}; by default every symbol is put to 0.
+    """
+    items = [expressions] if isinstance(expressions, sp.Basic) else list(expressions)
+    for item in items:
+        refutation = find_nonzero(sp.sympify(item), trials, seed)
+        if refutation is not None:
+            return refutation
+    proved = all(_is_zero(sp.sympify(item), base or {}, depth=2) for item in items)
+    return Identity(proved, trials=trials * len(items))
+
+
+def find_nonzero(expr: sp.Expr, trials: int = 4, seed: int = 0) -> Identity | None:
+    """A random rational point at which `expr` is not 0 to 50 digits (30 of them after cancellation), or None."""
+    symbols = sorted(expr.free_symbols, key=str)
+    rng = random.Random(seed)
+    for trial in range(trials if symbols else 1):
+        point = {s: sp.Rational(rng.randint(-300, 300), 100) for s in symbols}
+        value = evaluate(expr, point)
+        if abs(value) > mpmath.mpf(10) ** (-DIGITS + 20):
+            return Identity(
+                False, {str(s): str(v) for s, v in point.items()}, mpmath.nstr(value, 15), trials=trial + 1
+            )
+    return None
+
+
+def evaluate(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Expr | float], digits: int = DIGITS) -> mpmath.mpf:
+    """Value of `expr` at `point` by mpmath from the exact (exp/log) definition of every atom."""
+    symbols = sorted(expr.free_symbols, key=str)
+    function = sp.lambdify(symbols, exact_form(expr), modules="mpmath")
+    with mpmath.workdps(digits):
+        return mpmath.mpf(function(*(_number(point[s]) for s in symbols)))
+
+
+def exact_form(expr: sp.Expr) -> sp.Expr:
+    """`expr` with every stable atom written in exp and log."""
+    return expr.replace(lambda e: isinstance(e, expit | softplus), lambda e: e.rewrite(sp.exp))
+
+
+def is_identically_positive(expr: sp.Expr) -> bool:
+    """True if `expr`, rational in exponentials, is a quotient of polynomials in them with positive coefficients only.
+
+    Sufficient, not necessary; symbols outside exponentials may occur only in even powers.
+    """
+    numerator, denominator, generators = _rational(sp.sympify(expr))
+    return all(_positive_coefficients(part, generators) for part in (numerator, denominator))
+
+
+def _number(value: sp.Expr | float) -> mpmath.mpf:
+    return mpmath.mpf(value.p) / value.q if isinstance(value, sp.Rational) else mpmath.mpf(value)
+
+
+def _is_zero(expr: sp.Expr, base: Mapping[sp.Symbol, sp.Expr], depth: int) -> bool:
+    try:
+        return _rational(expr)[0] == 0
+    except _NotRational:
+        pass
+    symbols = sorted(expr.free_symbols, key=str)
+    if not symbols or depth == 0:
+        return _constant_zero(expr)
+    start = dict(base) if base else dict.fromkeys(symbols, sp.Integer(0))
+    at_base = sp.expand(expr.subs(start, simultaneous=True))
+    moving = [s for s in symbols if s in start]
+    if at_base.free_symbols & set(moving) and base:
+        # A base such as {φ: η} leaves η free: at_base must vanish identically in η.
+        moving = [s for s in moving if s not in at_base.free_symbols]
+    return _is_zero(at_base, {}, depth - 1) and all(_is_zero(expr.diff(s), base, depth - 1) for s in moving)
+
+
+def _constant_zero(expr: sp.Expr) -> bool:
+    return sp.expand(sp.expand_log(exact_form(expr), force=True)) == 0
+
+
+def _rational(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
+    """(numerator, denominator, exponential generators) of `expr`; _NotRational if a logarithm stands outside exp."""
+    expr = _split_exponentials(_outer_exponentials(expr))
+    if expr.has(softplus) or any(a.free_symbols for a in expr.atoms(sp.log)):
+        raise _NotRational
+    exponents: dict[sp.Expr, list[sp.Rational]] = {}
+    for e in expr.atoms(sp.exp):
+        coefficient, monomial = e.args[0].as_coeff_Mul()
+        exponents.setdefault(monomial, []).append(sp.Rational(coefficient))
+    table = {}
+    generators = []
+    for monomial, coefficients in exponents.items():
+        step = sp.Integer(reduce(sp.ilcm, [c.q for c in coefficients], 1))
+        generator = sp.Dummy("t", positive=True)
+        generators.append(generator)
+        for c in coefficients:
+            table[sp.exp(c * monomial)] = generator ** (c * step)
+    numerator, denominator = sp.fraction(sp.together(expr.xreplace(table)))
+    return sp.expand(numerator), sp.expand(denominator), generators
+
+
+def _outer_exponentials(expr: sp.Expr) -> sp.Expr:
+    """expit, tanh, cosh … in exponentials; softplus only where it stands inside an exponential (see below)."""
+    return expr.rewrite([expit, sp.tanh, sp.cosh, sp.sinh], sp.exp)
+
+
+def _split_exponentials(expr: sp.Expr) -> sp.Expr:
+    """exp(a + k softplus(t) + c log b) -> exp(a) (1+exp(t))^k b^c, each exp over one monomial."""
+
+    def split(argument: sp.Expr) -> sp.Expr:
+        factors: list[sp.Expr] = []
+        for term in sp.Add.make_args(sp.expand(argument)):
+            coefficient, rest = term.as_coeff_Mul()
+            if isinstance(rest, softplus):
+                factors.append((1 + split(rest.args[0])) ** coefficient)
+            elif isinstance(rest, sp.log):
+                factors.append(rest.args[0] ** coefficient)
+            else:
+                factors.append(sp.exp(term, evaluate=False) if term != 0 else sp.Integer(1))
+        return sp.Mul(*factors)
+
+    return expr.replace(sp.exp, split)
+
+
+def _positive_coefficients(poly: sp.Expr, generators: Sequence[sp.Symbol]) -> bool:
+    others = sorted(poly.free_symbols - set(generators), key=str)
+    for term in sp.Add.make_args(poly):
+        coefficient, rest = term.as_independent(*generators, *others)
+        if not coefficient.is_positive:
+            return False
+        if any(sp.degree(rest, s) % 2 for s in others if rest.has(s)):
+            return False
+    return True

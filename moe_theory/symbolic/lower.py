@@ -1,0 +1,59 @@
+"""Lowering of expressions to vectorised NumPy functions that always return full shapes and survive pickling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from sympy.printing.numpy import NumPyPrinter
+
+from moe_theory.symbolic.atoms import lower_atoms
+from moe_theory.validation import Array
+
+_NUMPY = {
+    "positive_part": lambda t: np.maximum(t, 0.0),
+    "negative_part": lambda t: np.minimum(t, 0.0),
+    "log1p": np.log1p,
+}
+
+
+class Compiled:
+    """A stack of expressions in `arguments` as one function of arrays.
+
+    Called with one array of shape (n,) per argument it returns (len(expressions), n), constants broadcast. `constant`
+    holds the value of every expression that is a number (so that callers can skip or hoist it), else None. Compiled
+    at the first call; pickling keeps the expressions only. `cse=False` is for testing that the elimination of common
+    subexpressions changes nothing.
+    """
+
+    def __init__(self, arguments: Sequence[sp.Symbol], expressions: Sequence[sp.Expr], cse: bool = True) -> None:
+        self.arguments = tuple(arguments)
+        self.expressions = tuple(sp.sympify(e) for e in expressions)
+        self.constant = tuple(float(e) if e.is_number else None for e in self.expressions)
+        self.cse = cse
+        self._function: Callable[..., Any] | None = None
+
+    def __call__(self, *arrays: Array) -> Array:
+        if self._function is None:
+            self._function = self._compile()
+        values = self._function(*arrays)
+        out = np.empty((len(values), len(arrays[0])))
+        for row, value in zip(out, values, strict=True):
+            row[...] = value
+        return out
+
+    def rows(self, *arrays: Array) -> list[Any]:
+        """The same without stacking: a list of arrays of shape (n,), or of scalars where the value is constant."""
+        if self._function is None:
+            self._function = self._compile()
+        return list(self._function(*arrays))
+
+    def _compile(self) -> Callable[..., Any]:
+        lowered = [lower_atoms(e) for e in self.expressions]
+        printer = NumPyPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
+        return sp.lambdify(self.arguments, lowered, modules=[_NUMPY, "numpy"], cse=self.cse, printer=printer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_function": None}

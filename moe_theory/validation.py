@@ -1,0 +1,98 @@
+"""The validators, in one place: each names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moe_theory.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+def real_array(name: str, value: ArrayLike, ndim: int | None = None) -> Array:
+    """`value` as a finite float64 array with `ndim` axes; InputError names the first entry that is not finite."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: expected real numbers, got {_brief(value)}") from error
+    if ndim is not None and array.ndim != ndim:
+        raise InputError(f"{name}: expected {ndim} {'axis' if ndim == 1 else 'axes'}, got shape {array.shape}")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        where = ", ".join(str(i) for i in bad[0])
+        raise InputError(
+            f"{name}: expected finite values, got {array[tuple(bad[0])]} at index ({where})"
+            + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
+        )
+    return array
+
+
+def positive_number(name: str, value: Any) -> float:
+    """`value` as a finite float > 0."""
+    number = float(real_array(name, value, ndim=0))
+    if number <= 0:
+        raise InputError(f"{name}: expected a number > 0, got {number:g}")
+    return number
+
+
+def whole_number(name: str, value: Any, least: int = 0) -> int:
+    """`value` as an int >= least."""
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise InputError(f"{name}: expected a whole number, got {_brief(value)}") from error
+    if number < least:
+        raise InputError(f"{name}: expected a whole number >= {least}, got {number}")
+    return number
+
+
+def unit_interval(name: str, value: Any) -> float:
+    """`value` as a float strictly between 0 and 1 (e.g. the strong-convexity constant α)."""
+    number = float(real_array(name, value, ndim=0))
+    if not 0 < number < 1:
+        raise InputError(f"{name}: expected a number in the open interval (0, 1), got {number:g}")
+    return number
+
+
+def full_rank(name: str, x: Array, labels: tuple[str, ...] | None = None) -> None:
+    """Refuse an (n, d) feature matrix without full column rank, naming a column the earlier ones explain."""
+    n, d = x.shape
+    if n < d:
+        raise InputError(f"{name}: expected at least as many rows as features, got {n} rows and {d} features")
+    scale = np.sqrt(np.mean(x * x, axis=0))
+    if np.any(scale == 0):
+        raise InputError(f"{name}: expected full column rank, but {_column(int(np.argmin(scale)), labels)} is all zero")
+    r = np.abs(np.diagonal(np.linalg.qr(x / scale, mode="r"))) / np.sqrt(n)
+    if np.min(r) < 1e-10:
+        column = int(np.argmax(r < 1e-10))
+        raise InputError(
+            f"{name}: expected full column rank, but {_column(column, labels)}"
+            " is a linear combination of those before it"
+        )
+
+
+def covariance(name: str, value: ArrayLike, d: int) -> Array:
+    """`value` as a (d, d) symmetric positive definite matrix."""
+    matrix = real_array(name, value, ndim=2)
+    if matrix.shape != (d, d):
+        raise InputError(f"{name}: expected shape ({d}, {d}), got {matrix.shape}")
+    if not np.allclose(matrix, matrix.T, rtol=1e-12, atol=0):
+        raise InputError(f"{name}: expected a symmetric matrix")
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError as error:
+        raise InputError(f"{name}: expected a positive definite matrix") from error
+    return matrix
+
+
+def _column(index: int, labels: tuple[str, ...] | None) -> str:
+    return f"column {labels[index]!r}" if labels else f"column {index}"
+
+
+def _brief(value: Any) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "..."
