@@ -13,6 +13,7 @@ import numpy as np
 import sympy as sp
 
 from moe_theory.model import RESPONSE, Model, Values
+from moe_theory.symbolic.atoms import log_sum_exp as log_sum_exp_of
 from moe_theory.symbolic.derive import Derivation, derive
 from moe_theory.symbolic.lower import Compiled
 from moe_theory.validation import Array
@@ -26,20 +27,18 @@ def kernels(model: Model) -> Kernels:
 
 @dataclass(frozen=True)
 class Part:
-    """A set of predictors whose mirror map is separate from the others': A = Σ over parts (∇²A is block diagonal).
+    """A set of predictors whose mirror map is separate from the others' (∇²A is block diagonal in the parts).
 
-    index: which learnt predictors. mean, hessian: kernels of the part's ∇A_x, (len, n), and of the upper triangle
-    of its ∇²A_x, (len (len+1)/2, n). uses: predictors (index into `model.names`) that they take as arguments.
-    constant: ∇²A_x where it does not depend on η, else None.
+    index: which learnt predictors. expressions: ∇A_x (q), then the upper triangle of ∇²A_x (q (q+1)/2).
+    constant: ∇²A_x, (q, q), where it does not depend on η, else None; then ∇A_x = constant η + offset, offset (q,).
     """
 
     index: tuple[int, ...]
-    uses: tuple[int, ...]
-    potential: Compiled
-    mean: Compiled
+    expressions: tuple[sp.Expr, ...]
+    kernel: Compiled
     hessian: Compiled
-    joint: Compiled
     constant: Array | None
+    offset: Array | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,24 @@ class Kernels:
     def logits(self) -> Compiled:
         """(y, *eta) -> log P(z_i|x,y) - log P(z_0|x,y), (k, n)."""
         return self._compile(list(self.theory.logits))
+
+    @cached_property
+    def logit_coefficients(self) -> Compiled:
+        """(y) -> ∂(logits of labels 1…)/∂η at η = 0, ((k - 1)(m + known), n): for a model without known predictors
+        the logits are linear in η with these coefficients."""
+        zero = dict.fromkeys(self.model.symbols, 0)
+        return Compiled(
+            (RESPONSE,), [e.diff(s).subs(zero) for e in self.theory.logits[1:] for s in self.model.symbols]
+        )
+
+    @cached_property
+    def log_evidence(self) -> Compiled:
+        """(y, *eta) -> log p(y|x) + A_x, (1, n): what of the log-likelihood the law of x alone does not give."""
+        theory = self.theory
+        eta = sp.Matrix(self.model.learnt)
+        return self._compile(
+            [theory.log_base_measures[0] + eta.dot(theory.statistics[0]) + log_sum_exp_of(list(theory.logits))]
+        )
 
     @cached_property
     def expected_statistic(self) -> Compiled:
@@ -123,31 +140,50 @@ class Kernels:
         for group in sorted(groups, key=min):
             index = tuple(sorted(group))
             learnt = [self.model.learnt[j] for j in index]
-            potential = self.theory.mirror_map.as_independent(*learnt, as_Add=True)[1]
             mean = [self.theory.mean[j] for j in index]
             sub = hessian.extract(list(index), list(index))
-            free = set().union(*(e.free_symbols for e in [*mean, *sub]))
-            uses = tuple(i for i, s in enumerate(self.model.symbols) if s in free)
-            arguments = tuple(self.model.symbols[i] for i in uses)
-            constant = np.array(sub.tolist(), dtype=float) if all(e.is_number for e in sub) else None
+            constant = offset = None
+            if all(e.is_number for e in sub):
+                constant = np.array(sub.tolist(), dtype=float)
+                zero = dict.fromkeys(learnt, 0)
+                offset = np.array([float(e.subs(zero)) for e in mean])
+            expressions = (*mean, *_upper(sub))
+            arguments = tuple(s for s in self.model.symbols if any(e.has(s) for e in expressions))
             made.append(
                 Part(
                     index,
-                    uses,
-                    Compiled(arguments, [potential]),
-                    Compiled(arguments, mean),
+                    expressions,
+                    Compiled(arguments, expressions),
                     Compiled(arguments, _upper(sub)),
-                    Compiled(arguments, mean + _upper(sub)),
                     constant,
+                    offset,
                 )
             )
         return tuple(made)
 
+    @cached_property
+    def varying_parts(self) -> Compiled:
+        """(*eta) -> ∇A_x then the upper triangle of ∇²A_x, part by part, for the parts whose Hessian varies."""
+        return self._compile([e for part in self.parts if part.constant is None for e in part.expressions], False)
+
+    @cached_property
+    def estep(self) -> Compiled:
+        """(y, *eta) -> log p(y,z|x) (k), logits (k), E[s|x,y] (m), then `varying_parts`: all that an EM step needs."""
+        t = self.theory
+        return self._compile(
+            [*self.model.log_joint, *t.logits, *t.expected_statistic, *self.varying_parts.expressions]
+        )
+
     def log_density(self, y: Array, eta: Array) -> Array:
         """log p(y|x), (n,), relatively accurate also where p is near 1."""
+        finite = isinstance(self.model.response, Values)
+        joint, logits = ([], []) if finite else (self.log_joint.rows(y, *eta), self.logits.rows(y, *eta))
+        return self.combine_log_density(joint, logits, y, eta)
+
+    def combine_log_density(self, joint: list, logits: list, y: Array, eta: Array) -> Array:
+        """log p(y|x) from log p(y,z|x) and the logits where these suffice."""
         if isinstance(self.model.response, Values):
             return self._finite_log_density(y, eta)
-        joint, logits = self.log_joint.rows(y, *eta), self.logits.rows(y, *eta)
         if len(joint) == 2:
             return np.maximum(joint[0], joint[1]) + np.log1p(np.exp(-np.abs(logits[1])))
         return log_sum_exp(np.stack(np.broadcast_arrays(*joint)))

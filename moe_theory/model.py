@@ -7,6 +7,7 @@ Everything the package knows about a model is derived from these (`moe_theory.de
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -110,6 +111,16 @@ class Model:
         # The functions have served; dropping them keeps models picklable when they were declared with lambdas.
         put("gate", None)
         put("expert", None)
+
+    def with_known(self, coefficients: Array) -> Model:
+        """The same declaration with other coefficients, (number known, d), for the known predictors."""
+        if not self.known:
+            return self
+        other = copy.copy(self)
+        rows = tuple(tuple(row) for row in coefficients.tolist())
+        object.__setattr__(other, "known_coefficients", rows)
+        object.__setattr__(other, "known", dict(zip(self.known, rows, strict=True)))
+        return other
 
     def _declared(self, part: str, z: sp.Expr) -> sp.Expr:
         function = getattr(self, part)

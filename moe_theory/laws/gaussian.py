@@ -1,64 +1,36 @@
 """Quadrature for functions of a few linear functionals of a standard normal vector.
 
-Functionals are conditioned one after the other (Gram–Schmidt in their covariance), each new independent coordinate
-t ~ N(0, 1) gets a trapezoid rule, and directions that no functional sees are left to their exact covariance. For
-integrands analytic in a strip the trapezoid rule converges geometrically; its step comes from the strip's width.
-
-Two functionals whose *product* is a logit (the slope D and the centred response c of a two-label linear mixture,
-logit = D c + …) make the integrand concentrate on the cross |D c| = O(1), thinner than any affordable uniform step
-at high signal-to-noise ratio. They come first, on grids graded like sinh around 0, where it is analytic in a sector.
+Functionals are conditioned one after the other (Gram–Schmidt in their covariance). Each independent coordinate gets a
+trapezoid rule on a grid graded like sinh around the zero of its functional: a logistic function of v has its poles at
+v = ±iπ, ±3iπ, …, so that in u = arcsinh(v/π) it is analytic in a strip however large the variance of v; the error
+falls geometrically. Directions that no functional sees are left to their exact covariance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from moe_theory.validation import Array
 
-POLES = 8.0  # nats added against aliasing: double poles and polynomial factors cost a constant, measured on λ_max
+POLES = 8.0  # nats added against aliasing: double poles and polynomial factors cost a constant (measured on λ_max)
 NEGLIGIBLE = 1e-11  # relative length below which a functional counts as determined by the earlier ones
 
 
 @dataclass(frozen=True)
 class Functional:
-    """value = constant + vector · g for g standard normal; `graded` marks one factor of a product (see above)."""
+    """value = constant + vector · g for g standard normal.
+
+    scale: the integrand's nearest poles, as a function of the value, are at ±iπ/scale (0: it is entire).
+    grade: step of the graded grid in u, None for the default.
+    """
 
     vector: Array
     constant: float = 0.0
-    graded: bool = False
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Orthonormal directions (k, n) of the coordinates, which functional each came from, and what is left out."""
-
-    directions: Array
-    sources: tuple[Functional, ...]
-    residual: Array
-
-    def coefficients(self, vector: Array) -> Array:
-        """How vector · g depends on the coordinates, (k,)."""
-        return self.directions @ vector
-
-
-def frame(functionals: list[Functional], dimension: int) -> Frame:
-    """Condition the functionals in order; those determined by earlier ones add no coordinate."""
-    directions: list[Array] = []
-    sources = []
-    for f in functionals:
-        v = f.vector.astype(float)
-        for _ in range(2):  # twice is enough (Kahan)
-            for e in directions:
-                v = v - (e @ v) * e
-        size = np.linalg.norm(v)
-        if size > NEGLIGIBLE * max(1.0, float(np.linalg.norm(f.vector))):
-            directions.append(v / size)
-            sources.append(f)
-    matrix = np.array(directions).reshape(len(directions), dimension)
-    return Frame(matrix, tuple(sources), np.eye(dimension) - matrix.T @ matrix)
+    scale: float = 1.0
+    grade: float | None = None
 
 
 def radius(nats: float) -> float:
@@ -66,106 +38,125 @@ def radius(nats: float) -> float:
     return float(np.sqrt(2 * nats)) + 0.7
 
 
-def uniform_rule(slope: float, nats: float) -> tuple[Array, Array]:
-    """Nodes and weights for E f(t), f analytic for |Im t| < π/slope: truncation and aliasing errors exp(-nats)."""
+def uniform_step(slope: float, nats: float) -> float:
+    """Trapezoid step for E f(t), t standard normal, f analytic for |Im t| < π/slope, with aliasing exp(-nats)."""
     a = np.pi / slope if slope > 0 else np.inf
     wanted = nats + POLES
-    step = 2 * np.pi * a / (wanted + a * a / 2) if a * a < 2 * wanted else np.pi * np.sqrt(2 / wanted)
-    half = int(np.ceil(radius(nats) / step))
-    t = step * np.arange(-half, half + 1)
-    return t, step * np.exp(-t * t / 2) / np.sqrt(2 * np.pi)
+    return float(2 * np.pi * a / (wanted + a * a / 2) if a * a < 2 * wanted else np.pi * np.sqrt(2 / wanted))
+
+
+def sector_step(nats: float) -> float:
+    """Step in u = arcsinh(v/δ): the normal density allows no wider sector than |arg| < π/4."""
+    return float(np.pi**2 / 2 / (nats + POLES))
+
+
+def product_step(nats: float) -> float:
+    """The same for a factor of a product of two normals, whose poles at v ≈ -n ± iπ/2n (n normal) narrow the sector."""
+    return float(2 * np.pi**2 / (nats + POLES) ** 2)
+
+
+def orthonormal(vectors: Sequence[Array], dimension: int) -> tuple[Array, list[int]]:
+    """Gram–Schmidt in order: directions (k, dimension), and which vector each came from."""
+    directions = np.zeros((0, dimension))
+    sources = []
+    for i, vector in enumerate(vectors):
+        v = vector.astype(float)
+        for _ in range(2):  # twice is enough (Kahan)
+            v = v - directions.T @ (directions @ v)
+        size = np.linalg.norm(v)
+        if size > NEGLIGIBLE * max(1.0, float(np.linalg.norm(vector))):
+            directions = np.vstack([directions, v / size])
+            sources.append(i)
+    return directions, sources
 
 
 @dataclass(frozen=True)
-class GradedGrid:
-    """Global nodes f with density du/df = 1/(grade √(f²+δ²)) + 1/(step s): like sinh near 0, even at scale s far out."""
+class Grid:
+    """Nodes with density du/df = 1/(grade √(f²+δ²)) + 1/cap, for a functional of conditional standard deviation s."""
 
     nodes: Array
     spacing: Array
+    s: float
+    reach: float
 
     @classmethod
-    def make(cls, reach: float, delta: float, s: float, grade: float, nats: float) -> GradedGrid:
-        """Nodes in [-reach, reach] for a functional with conditional standard deviation s."""
-        cap = s * np.pi * np.sqrt(2 / nats)
+    def make(cls, extent: float, delta: float, s: float, cap: float, grade: float, nats: float) -> Grid:
+        """Nodes in [-extent, extent]."""
         u_of = lambda f: np.arcsinh(f / delta) / grade + f / cap
         rate = lambda f: 1 / (grade * np.sqrt(f * f + delta * delta)) + 1 / cap
-        half = int(np.ceil(u_of(reach)))
-        u = np.arange(half + 1, dtype=float)
-        f = np.zeros(half + 1)
+        u = np.arange(int(np.ceil(u_of(extent))) + 1, dtype=float)
         # u is concave for f > 0, so Newton from the left increases monotonically to the root.
-        for _ in range(100):
+        f = u / rate(0.0)
+        f = np.minimum(f, extent * 1e-6)
+        for _ in range(200):
             change = (u - u_of(f)) / rate(f)
             f = f + change
-            if np.max(np.abs(change)) <= 1e-15 * reach:
+            if np.max(np.abs(change)) <= 1e-14 * extent:
                 break
         nodes = np.concatenate([-f[:0:-1], f])
-        return cls(nodes, 1 / rate(nodes))
+        return cls(nodes, 1 / rate(nodes), s, radius(nats) * s)
 
-    def rule(self, mean: Array, s: float, nats: float) -> tuple[Array, Array, Array]:
-        """(index into mean, t, weight) of all nodes within the radius of each conditional mean (t standardised)."""
-        reach = radius(nats) * s
-        low = np.searchsorted(self.nodes, mean - reach)
-        count = np.searchsorted(self.nodes, mean + reach) - low
+    @property
+    def crowd(self) -> int:
+        """The largest number of nodes within reach of any mean."""
+        return int(np.searchsorted(self.nodes, self.reach) - np.searchsorted(self.nodes, -self.reach)) + 1
+
+    def rule(self, mean: Array) -> tuple[Array, Array, Array]:
+        """(index into mean, t, weight): all nodes within reach of each conditional mean, t standardised."""
+        low = np.searchsorted(self.nodes, mean - self.reach)
+        count = np.searchsorted(self.nodes, mean + self.reach) - low
         index = np.repeat(np.arange(len(mean)), count)
-        offset = np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count)
-        node = np.repeat(low, count) + offset
-        t = (self.nodes[node] - mean[index]) / s
-        return index, t, self.spacing[node] * np.exp(-t * t / 2) / (s * np.sqrt(2 * np.pi))
+        node = np.arange(len(index)) + np.repeat(low - np.cumsum(count) + count, count)
+        t = (self.nodes[node] - mean[index]) / self.s
+        return index, t, self.spacing[node] * np.exp(-t * t / 2) / (self.s * np.sqrt(2 * np.pi))
 
 
-def sector_grade(spread: float, nats: float) -> float:
-    """Step of the sinh grid for E f with poles at D c = -v ± iπ, v ~ N(0, spread²): aliasing exp(-nats)."""
-    wanted = nats + POLES
-    quarter = np.pi**2 / 2 / wanted  # the normal density itself allows no sector beyond π/4
-    return float(min(quarter, 2 * np.pi**2 / (spread * (2 * wanted / 3) ** 1.5))) if spread > 0 else float(quarter)
+@dataclass(frozen=True)
+class Frame:
+    """Coordinates for a list of functionals; `residual` is the covariance of g given all of them."""
 
+    functionals: tuple[Functional, ...]
+    directions: Array
+    sources: list[int]
+    nats: float
 
-def tensor_nodes(
-    fr: Frame, slopes: list[float], nats: float, spread: float = 0.0, batch: int = 50_000
-) -> Iterator[tuple[Array, Array]]:
-    """Yield (coordinates (k, N), weights (N,)) over the product rule, cut to the ball of `radius(nats)`.
+    @classmethod
+    def make(cls, functionals: Sequence[Functional], dimension: int, nats: float) -> Frame:
+        directions, sources = orthonormal([f.vector for f in functionals], dimension)
+        return cls(tuple(functionals), directions, sources, nats)
 
-    slopes: per coordinate, for the uniform rules. spread: standard deviation of the additive part of the logit whose
-    other part is the product of the two graded functionals.
-    """
-    k = len(fr.sources)
-    if k == 0:
-        yield np.zeros((0, 1)), np.ones(1)
-        return
-    grade = sector_grade(spread, nats)
-    limit = radius(nats) ** 2
-    lengths = [float(np.linalg.norm(f.vector)) for f in fr.sources]
-    graded = [i for i, f in enumerate(fr.sources) if f.graded]
+    @property
+    def residual(self) -> Array:
+        return np.eye(self.directions.shape[1]) - self.directions.T @ self.directions
 
-    def grid(i: int) -> GradedGrid:
-        partner = next((lengths[j] for j in graded if j != i), 1.0)
-        s = abs(float(fr.directions[i] @ fr.sources[i].vector))
-        reach = radius(nats) * lengths[i] + abs(fr.sources[i].constant)
-        return GradedGrid.make(reach, np.pi / (radius(nats) * partner), s, grade, nats)
+    def grid(self, i: int) -> Grid:
+        """The grid of coordinate i, fine enough for its own functional and for all others that move with it."""
+        f, e = self.functionals[self.sources[i]], self.directions[i]
+        s = float(e @ f.vector)
+        slope = max((g.scale * abs(float(g.vector @ e)) for g in self.functionals if g is not f), default=0.0)
+        extent = radius(self.nats) * float(np.linalg.norm(f.vector)) + abs(f.constant)
+        delta = np.pi / f.scale if f.scale > 0 else 1e6 * extent
+        cap = s * uniform_step(slope, self.nats)
+        return Grid.make(extent, delta, s, cap, f.grade or sector_step(self.nats), self.nats)
 
-    grids = {i: grid(i) for i in graded}
-    rules = {i: uniform_rule(slopes[i], nats) for i in range(k) if i not in grids}
-
-    def extend(t: Array, w: Array, i: int) -> tuple[Array, Array]:
-        if i in grids:
-            c = fr.coefficients(fr.sources[i].vector)
-            index, new, factor = grids[i].rule(fr.sources[i].constant + c[:i] @ t, abs(float(c[i])), nats)
-            new = new * np.sign(c[i])
-        else:
-            nodes, factors = rules[i]
-            index = np.repeat(np.arange(t.shape[1]), len(nodes))
-            new, factor = np.tile(nodes, t.shape[1]), np.tile(factors, t.shape[1])
-        inside = np.sum(t * t, axis=0)[index] + new * new <= limit
+    def extend(self, t: Array, w: Array, i: int, grid: Grid) -> tuple[Array, Array]:
+        """Add coordinate i to points t (i, N) of weights w, cut to the ball of `radius(nats)`."""
+        f = self.functionals[self.sources[i]]
+        index, new, factor = grid.rule(f.constant + (self.directions[:i] @ f.vector) @ t)
+        inside = np.sum(t * t, axis=0)[index] + new * new <= radius(self.nats) ** 2
         index = index[inside]
         return np.vstack([t[:, index], new[inside]]), w[index] * factor[inside]
 
-    def descend(t: Array, w: Array, i: int) -> Iterator[tuple[Array, Array]]:
-        if i == k:
+    def points(self, t: Array, w: Array, batch: int = 60_000) -> Iterator[tuple[Array, Array]]:
+        """All nodes that extend the points t (i, N) to every coordinate, in batches."""
+        if len(t) == len(self.sources):
             yield t, w
             return
-        size = len(rules[i][0]) if i in rules else len(grids[i].nodes)
-        stride = max(1, batch // size)
+        grid = self.grid(len(t))
+        stride = max(1, batch // grid.crowd)
         for a in range(0, t.shape[1], stride):
-            yield from descend(*extend(t[:, a : a + stride], w[a : a + stride], i), i + 1)
+            yield from self.points(*self.extend(t[:, a : a + stride], w[a : a + stride], len(t), grid), batch)
 
-    yield from descend(np.zeros((0, 1)), np.ones(1), 0)
+    def all_points(self) -> Iterator[tuple[Array, Array]]:
+        """All nodes (k, N) and weights (N,), in batches."""
+        return self.points(np.zeros((0, 1)), np.ones(1))

@@ -44,9 +44,9 @@ class MonteCarlo(Law):
         if not isinstance(model.response, Values):
             kernels(model).theory.normal_experts  # noqa: B018 (raises where the experts cannot be sampled)
 
-    def rows(self, model: Model, *thetas: Array, span: bool = False) -> Rows:
+    def rows(self, model: Model, theta: Array) -> Rows:
         """The sample, drawn anew in every pass."""
-        self.check_dimension(model, thetas)
+        self.check_dimension(model, [theta])
         return self._rows
 
     @cached_property

@@ -56,7 +56,7 @@ class Coordinates:
         """θ, (m, d), in these coordinates, (m, dimension); InputError if it acts outside their span."""
         white = theta if self.factor is None else theta @ self.factor
         local = white @ self.basis
-        if np.max(np.abs(white - local @ self.basis.T)) > 1e-9 * (1 + np.max(np.abs(white))):
+        if np.max(np.abs(white - local @ self.basis.T), initial=0.0) > 1e-9 * (1 + np.max(np.abs(white), initial=0.0)):
             raise InputError("theta: expected a point in the span of the parameters these rows were made for")
         return np.pad(local, ((0, 0), (0, int(self.spare))))
 
@@ -69,8 +69,9 @@ class Coordinates:
 class Rows:
     """Weighted rows that can be passed over again and again, block by block.
 
-    blocks, covariates: functions that start a pass over (x, y) and over x alone (for what does not depend on y; by
-    default the former). `coordinates` is None where the features are the user's own.
+    blocks: starts a pass over (x, y). covariates: starts a pass over x alone, for what does not depend on y; None
+    where the first serves (a table). If it is given, the rows of (x, y) are exact only for functions of y and of the
+    posterior (times polynomials of degree 2 in x), see `Population.rows`.
     """
 
     def __init__(
@@ -78,12 +79,11 @@ class Rows:
         dimension: int,
         blocks: Callable[[], Iterable[Block]],
         covariates: Callable[[], Iterable[Block]] | None = None,
-        coordinates: Coordinates | None = None,
     ) -> None:
         self.dimension = dimension
+        self.split = covariates is not None
         self._blocks = blocks
         self._covariates = covariates or blocks
-        self.coordinates = coordinates
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks())
@@ -92,47 +92,48 @@ class Rows:
         """A pass over the law of x alone."""
         return iter(self._covariates())
 
-    def project(self, theta: Array) -> Array:
-        """θ in the coordinates of these rows."""
-        return theta if self.coordinates is None else self.coordinates.project(theta)
-
-    def lift(self, local: Array) -> Array:
-        """θ in the user's coordinates."""
-        return local if self.coordinates is None else self.coordinates.lift(local)
-
     @cached_property
     def gram(self) -> Array:
         """E[xx'], (dimension, dimension)."""
-        total = np.zeros((self.dimension, self.dimension))
+        return self._moments[1]
+
+    @cached_property
+    def first_moment(self) -> Array:
+        """E[x], (dimension,)."""
+        return self._moments[0]
+
+    @cached_property
+    def _moments(self) -> tuple[Array, Array]:
+        first, second = np.zeros(self.dimension), np.zeros((self.dimension, self.dimension))
         for block in self.covariates():
-            total += weighted_gram(block, block.weight)
-        return total
+            ones = np.ones(block.x.shape[1])
+            first += block.x @ (ones * block.weight)
+            second += weighted_gram(block, ones, block.weight)
+        return first, second
 
 
-def weighted_gram(block: Block, weight: Array | float) -> Array:
-    """Σ weight_i E[xx' | row i] over one block, (d, d)."""
-    if isinstance(weight, float):
-        gram = weight * (block.x @ block.x.T)
-        total = weight * block.x.shape[1]
-    else:
-        gram = (block.x * weight) @ block.x.T
-        total = float(np.sum(weight)) if block.residual is not None else 0.0
-    return gram if block.residual is None else gram + total * block.residual
+def weighted_gram(block: Block, value: Array | float, weight: Array | float) -> Array:
+    """Σ weight_i value_i E[xx' | row i] over one block, (d, d)."""
+    scaled = weight * value if isinstance(weight, np.ndarray) else value * np.ones(1)
+    factor = weight if isinstance(weight, float) else 1.0
+    gram = factor * ((block.x * scaled) @ block.x.T)
+    return gram if block.residual is None else gram + factor * float(np.sum(scaled)) * block.residual
 
 
 class Law(ABC):
-    """A law of (x, y), lowered to rows on which a model's expectations at given parameters are (nearly) exact."""
+    """A law of (x, y), lowered to rows on which a model's expectations at a given parameter are (nearly) exact."""
 
-    #: number of features; None where any will do
-    dimension: int | None
+    #: number of features
+    dimension: int
 
     @abstractmethod
-    def rows(self, model: Model, *thetas: Array, span: bool = False) -> Rows:
-        """Rows for expectations under `model` at `thetas`, each (m, d).
+    def rows(self, model: Model, theta: Array) -> Rows:
+        """Rows for expectations under `model` at θ, (m, d)."""
 
-        span: the rows have to serve every parameter in the linear span of `thetas` and the law's own parameters (as
-        an algorithm needs that starts at one of them), not only `thetas` themselves.
-        """
+    def reduce(self, model: Model, *thetas: Array) -> tuple[Law, Model, Coordinates | None]:
+        """Law and model in fewer coordinates in which all of `thetas` can be told apart; None: they are unchanged."""
+        self.check_dimension(model, thetas)
+        return self, model, None
 
     def check_dimension(self, model: Model, thetas: Iterable[Array]) -> None:
         """InputError unless every θ has this law's number of features."""

@@ -71,10 +71,10 @@ class Finite(Law):
             h.update(np.ascontiguousarray(a, dtype="<f8").tobytes())
         return h.hexdigest()
 
-    def rows(self, model: Model, *thetas: Array, span: bool = False) -> Rows:
+    def rows(self, model: Model, theta: Array) -> Rows:
         """The table itself, whatever the parameters; InputError if a response is outside the model's domain."""
         model.response.check("y", self.y)
-        self.check_dimension(model, thetas)
+        self.check_dimension(model, [theta])
         return self._rows
 
     @cached_property
