@@ -19,3 +19,7 @@ class NotExponentialFamilyError(DerivationError):
 
 class CurvedModelError(DerivationError):
     """The family is curved: its natural parameters are not affine in the predictors; the message names the term."""
+
+
+class DegenerateError(MoeTheoryError):
+    """An M-step without a finite solution (e.g. a gate that separates the labels), or one that was not found."""

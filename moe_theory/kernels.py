@@ -13,7 +13,7 @@ import numpy as np
 import sympy as sp
 
 from moe_theory.model import RESPONSE, Model, Values
-from moe_theory.symbolic.atoms import log_sum_exp as log_sum_exp_of
+from moe_theory.symbolic.atoms import log_sum_exp as nested_log_sum_exp
 from moe_theory.symbolic.derive import Derivation, derive
 from moe_theory.symbolic.lower import Compiled
 from moe_theory.validation import Array
@@ -29,13 +29,14 @@ def kernels(model: Model) -> Kernels:
 class Part:
     """A set of predictors whose mirror map is separate from the others' (∇²A is block diagonal in the parts).
 
-    index: which learnt predictors. expressions: ∇A_x (q), then the upper triangle of ∇²A_x (q (q+1)/2).
+    index: which learnt predictors. expressions: ∇A_x (q), then the upper triangle of ∇²A_x (q (q+1)/2); mean, hessian:
+    their kernels, of (*eta).
     constant: ∇²A_x, (q, q), where it does not depend on η, else None; then ∇A_x = constant η + offset, offset (q,).
     """
 
     index: tuple[int, ...]
     expressions: tuple[sp.Expr, ...]
-    kernel: Compiled
+    mean: Compiled
     hessian: Compiled
     constant: Array | None
     offset: Array | None
@@ -90,18 +91,30 @@ class Kernels:
         )
 
     @cached_property
+    def _log_evidence(self) -> sp.Expr:
+        theory = self.theory
+        linear = sp.Matrix(self.model.learnt).dot(theory.statistics[0])
+        return theory.log_base_measures[0] + linear + nested_log_sum_exp(list(theory.logits))
+
+    @cached_property
     def log_evidence(self) -> Compiled:
         """(y, *eta) -> log p(y|x) + A_x, (1, n): what of the log-likelihood the law of x alone does not give."""
-        theory = self.theory
-        eta = sp.Matrix(self.model.learnt)
-        return self._compile(
-            [theory.log_base_measures[0] + eta.dot(theory.statistics[0]) + log_sum_exp_of(list(theory.logits))]
-        )
+        return self._compile([self._log_evidence])
+
+    @cached_property
+    def posterior_step(self) -> Compiled:
+        """(y, *eta) -> `log_evidence`, then E[s|x,y], (1 + m, n)."""
+        return self._compile([self._log_evidence, *self.theory.expected_statistic])
 
     @cached_property
     def expected_statistic(self) -> Compiled:
         """(y, *eta) -> E[s|x,y], (m, n)."""
         return self._compile(list(self.theory.expected_statistic))
+
+    @cached_property
+    def statistics(self) -> Compiled:
+        """(y, *eta) -> s(y, z), (k m, n), label by label; of eta only the known predictors can matter."""
+        return self._compile([e for s in self.theory.statistics for e in s])
 
     @cached_property
     def score(self) -> Compiled:
@@ -148,13 +161,12 @@ class Kernels:
                 zero = dict.fromkeys(learnt, 0)
                 offset = np.array([float(e.subs(zero)) for e in mean])
             expressions = (*mean, *_upper(sub))
-            arguments = tuple(s for s in self.model.symbols if any(e.has(s) for e in expressions))
             made.append(
                 Part(
                     index,
                     expressions,
-                    Compiled(arguments, expressions),
-                    Compiled(arguments, _upper(sub)),
+                    Compiled(self.model.symbols, mean),
+                    Compiled(self.model.symbols, _upper(sub)),
                     constant,
                     offset,
                 )

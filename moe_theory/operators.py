@@ -36,7 +36,7 @@ def objective(model: Model, law: Law, theta: Array) -> float:
 def expected_statistic(model: Model, law: Law, theta: Array) -> Array:
     """E[E_{z|x,y;θ}[s] ⊗ x], (m, d): what the E-step hands to the M-step."""
     k = kernels(model).expected_statistic
-    return _moment(model, law, (_outer(b, k(b.y, *predictors(model, b, theta))) for b in law.rows(model, theta)))
+    return _moment(model, law, (outer(b, k(b.y, *predictors(model, b, theta))) for b in law.rows(model, theta)))
 
 
 def gradient(model: Model, law: Law, theta: Array) -> Array:
@@ -44,7 +44,7 @@ def gradient(model: Model, law: Law, theta: Array) -> Array:
     k, rows = kernels(model).score, law.rows(model, theta)
     if rows.split:
         return mean_map(model, law, theta) - expected_statistic(model, law, theta)
-    return -_moment(model, law, (_outer(b, k(b.y, *predictors(model, b, theta))) for b in rows))
+    return -_moment(model, law, (outer(b, k(b.y, *predictors(model, b, theta))) for b in rows))
 
 
 def mirror_map(model: Model, law: Law, theta: Array) -> float:
@@ -56,7 +56,7 @@ def mirror_map(model: Model, law: Law, theta: Array) -> float:
 def mean_map(model: Model, law: Law, theta: Array) -> Array:
     """∇A(θ) = E[∇A_x ⊗ x], (m, d)."""
     k, rows = kernels(model).mean, law.rows(model, theta)
-    return _moment(model, law, (_outer(b, k(*predictors(model, b, theta))) for b in rows.covariates()))
+    return _moment(model, law, (outer(b, k(*predictors(model, b, theta))) for b in rows.covariates()))
 
 
 def complete_information(model: Model, law: Law, theta: Array) -> Array:
@@ -188,14 +188,29 @@ class Evaluation:
         """∇L(θ), (m, d), by Fisher's identity."""
         return self.mean - self.target
 
+    def complete_information(self, model: Model, law: Law) -> Array:
+        """∇²A(θ), (m d, m d), put together from the parts."""
+        gram = law.rows(model, self.theta).gram
+        m, d = self.theta.shape
+        out = np.zeros((m, d, m, d))
+        for part, hessian in zip(kernels(model).parts, self.hessians, strict=True):
+            q = len(part.index)
+            block = np.kron(part.constant, gram) if hessian is None else hessian
+            out[np.ix_(part.index, range(d), part.index, range(d))] = block.reshape(q, d, q, d)
+        return out.reshape(m * d, m * d)
+
 
 def evaluate(model: Model, law: Law, theta: Array) -> Evaluation:
     """L, the E-step and the derivatives of A at θ, in a single pass over a table."""
     rows = law.rows(model, theta)
     if rows.split:
         mean, hessians = mean_and_hessians(model, rows, theta)
-        target = expected_statistic(model, law, theta)
-        return Evaluation(theta, objective(model, law, theta), target, mean, hessians)
+        evidence, target = 0.0, np.zeros_like(mean)
+        for block in rows:
+            values = kernels(model).posterior_step(block.y, *predictors(model, block, theta))
+            evidence += _mean(block, values[0])
+            target += outer(block, values[1:])
+        return Evaluation(theta, mirror_map(model, law, theta) - evidence, target, mean, hessians)
     k = kernels(model)
     labels, m = len(model.latent), len(model.predictors)
     sums = _PartSums(model, rows)
@@ -205,7 +220,7 @@ def evaluate(model: Model, law: Law, theta: Array) -> Evaluation:
         values = k.estep.rows(block.y, *eta)
         total += _mean(block, k.combine_log_density(values[:labels], values[labels : 2 * labels], block.y, eta))
         start = 2 * labels
-        target += _outer(block, _stack(values[start : start + m], block))
+        target += outer(block, _stack(values[start : start + m], block))
         mean += sums.add(block, values[start + m :])
     return Evaluation(theta, -total, target, sums.complete_mean(mean, theta), sums.hessians())
 
@@ -234,7 +249,7 @@ class _PartSums:
         mean = np.zeros((len(self.model.predictors), self.rows.dimension))
         for part, total in zip(self.varying, self.sums, strict=True):
             q = len(part.index)
-            mean[list(part.index)] = _outer(block, _stack(values[:q], block))
+            mean[list(part.index)] = outer(block, _stack(values[:q], block))
             size = q * (q + 1) // 2
             total.add(block, values[q : q + size])
             values = values[q + size :]
@@ -282,7 +297,7 @@ def _mean(block: Block, values: Array) -> float:
     return block.weight * float(np.sum(values)) if isinstance(block.weight, float) else float(block.weight @ values)
 
 
-def _outer(block: Block, values: Array) -> Array:
+def outer(block: Block, values: Array) -> Array:
     """Σ weight values ⊗ x, (len(values), d)."""
     if isinstance(block.weight, float):
         return block.weight * (values @ block.x.T)

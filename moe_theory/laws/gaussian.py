@@ -8,6 +8,7 @@ falls geometrically. Directions that no functional sees are left to their exact 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -70,44 +71,63 @@ def orthonormal(vectors: Sequence[Array], dimension: int) -> tuple[Array, list[i
     return directions, sources
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Nodes with density du/df = 1/(grade √(f²+δ²)) + 1/cap, for a functional of conditional standard deviation s."""
+GENTLE = 4.0  # slope up to which a uniform rule needs no more nodes than a graded one
 
-    nodes: Array
-    spacing: Array
-    s: float
-    reach: float
 
-    @classmethod
-    def make(cls, extent: float, delta: float, s: float, cap: float, grade: float, nats: float) -> Grid:
-        """Nodes in [-extent, extent]."""
+class Rule(ABC):
+    """Nodes and weights for one coordinate t ~ N(0, 1), for each of several values of the earlier coordinates."""
+
+    #: the largest number of nodes for any mean
+    crowd: int
+
+    @abstractmethod
+    def nodes(self, mean: Array) -> tuple[Array, Array, Array]:
+        """(index into mean, t, weight), given the functional's conditional means."""
+
+
+class Uniform(Rule):
+    """The same equidistant nodes whatever the mean."""
+
+    def __init__(self, step: float, nats: float) -> None:
+        half = int(np.ceil(radius(nats) / step))
+        self.t = step * np.arange(-half, half + 1)
+        self.weight = step * np.exp(-self.t * self.t / 2) / np.sqrt(2 * np.pi)
+        self.crowd = len(self.t)
+
+    def nodes(self, mean: Array) -> tuple[Array, Array, Array]:
+        index = np.repeat(np.arange(len(mean)), self.crowd)
+        return index, np.tile(self.t, len(mean)), np.tile(self.weight, len(mean))
+
+
+class Graded(Rule):
+    """Nodes f with density du/df = 1/(grade √(f²+δ²)) + 1/cap, for a functional of conditional standard deviation s.
+
+    They cover [-extent, extent]; each mean takes those within reach.
+    """
+
+    def __init__(self, extent: float, delta: float, s: float, cap: float, grade: float, nats: float) -> None:
+        self.s, self.reach = s, radius(nats) * s
         u_of = lambda f: np.arcsinh(f / delta) / grade + f / cap
         rate = lambda f: 1 / (grade * np.sqrt(f * f + delta * delta)) + 1 / cap
         u = np.arange(int(np.ceil(u_of(extent))) + 1, dtype=float)
+        f = np.zeros(len(u))
         # u is concave for f > 0, so Newton from the left increases monotonically to the root.
-        f = u / rate(0.0)
-        f = np.minimum(f, extent * 1e-6)
         for _ in range(200):
             change = (u - u_of(f)) / rate(f)
             f = f + change
             if np.max(np.abs(change)) <= 1e-14 * extent:
                 break
-        nodes = np.concatenate([-f[:0:-1], f])
-        return cls(nodes, 1 / rate(nodes), s, radius(nats) * s)
+        self.values = np.concatenate([-f[:0:-1], f])
+        self.spacing = 1 / rate(self.values)
+        low, high = np.searchsorted(self.values, [-self.reach, self.reach])
+        self.crowd = int(high - low) + 1
 
-    @property
-    def crowd(self) -> int:
-        """The largest number of nodes within reach of any mean."""
-        return int(np.searchsorted(self.nodes, self.reach) - np.searchsorted(self.nodes, -self.reach)) + 1
-
-    def rule(self, mean: Array) -> tuple[Array, Array, Array]:
-        """(index into mean, t, weight): all nodes within reach of each conditional mean, t standardised."""
-        low = np.searchsorted(self.nodes, mean - self.reach)
-        count = np.searchsorted(self.nodes, mean + self.reach) - low
+    def nodes(self, mean: Array) -> tuple[Array, Array, Array]:
+        low = np.searchsorted(self.values, mean - self.reach)
+        count = np.searchsorted(self.values, mean + self.reach) - low
         index = np.repeat(np.arange(len(mean)), count)
         node = np.arange(len(index)) + np.repeat(low - np.cumsum(count) + count, count)
-        t = (self.nodes[node] - mean[index]) / self.s
+        t = (self.values[node] - mean[index]) / self.s
         return index, t, self.spacing[node] * np.exp(-t * t / 2) / (self.s * np.sqrt(2 * np.pi))
 
 
@@ -129,20 +149,21 @@ class Frame:
     def residual(self) -> Array:
         return np.eye(self.directions.shape[1]) - self.directions.T @ self.directions
 
-    def grid(self, i: int) -> Grid:
-        """The grid of coordinate i, fine enough for its own functional and for all others that move with it."""
+    def rule(self, i: int) -> Rule:
+        """The rule of coordinate i, fine enough for its own functional and for all others that move with it."""
         f, e = self.functionals[self.sources[i]], self.directions[i]
         s = float(e @ f.vector)
-        slope = max((g.scale * abs(float(g.vector @ e)) for g in self.functionals if g is not f), default=0.0)
+        others = max((g.scale * abs(float(g.vector @ e)) for g in self.functionals if g is not f), default=0.0)
+        if f.scale * s <= GENTLE:
+            return Uniform(uniform_step(max(others, f.scale * s), self.nats), self.nats)
         extent = radius(self.nats) * float(np.linalg.norm(f.vector)) + abs(f.constant)
-        delta = np.pi / f.scale if f.scale > 0 else 1e6 * extent
-        cap = s * uniform_step(slope, self.nats)
-        return Grid.make(extent, delta, s, cap, f.grade or sector_step(self.nats), self.nats)
+        cap = s * uniform_step(others, self.nats)
+        return Graded(extent, np.pi / f.scale, s, cap, f.grade or sector_step(self.nats), self.nats)
 
-    def extend(self, t: Array, w: Array, i: int, grid: Grid) -> tuple[Array, Array]:
+    def extend(self, t: Array, w: Array, i: int, rule: Rule) -> tuple[Array, Array]:
         """Add coordinate i to points t (i, N) of weights w, cut to the ball of `radius(nats)`."""
         f = self.functionals[self.sources[i]]
-        index, new, factor = grid.rule(f.constant + (self.directions[:i] @ f.vector) @ t)
+        index, new, factor = rule.nodes(f.constant + (self.directions[:i] @ f.vector) @ t)
         inside = np.sum(t * t, axis=0)[index] + new * new <= radius(self.nats) ** 2
         index = index[inside]
         return np.vstack([t[:, index], new[inside]]), w[index] * factor[inside]
@@ -152,10 +173,10 @@ class Frame:
         if len(t) == len(self.sources):
             yield t, w
             return
-        grid = self.grid(len(t))
-        stride = max(1, batch // grid.crowd)
+        rule = self.rule(len(t))
+        stride = max(1, batch // rule.crowd)
         for a in range(0, t.shape[1], stride):
-            yield from self.points(*self.extend(t[:, a : a + stride], w[a : a + stride], len(t), grid), batch)
+            yield from self.points(*self.extend(t[:, a : a + stride], w[a : a + stride], len(t), rule), batch)
 
     def all_points(self) -> Iterator[tuple[Array, Array]]:
         """All nodes (k, N) and weights (N,), in batches."""

@@ -15,7 +15,7 @@ from moe_theory.model import Model, Values
 from moe_theory.symbolic.derive import derive
 from moe_theory.validation import Array, covariance, real_array, unit_interval
 
-PLANAR, GENERAL = 21.0, 16.5  # default resolutions in nats: spans of dimension up to 2, and beyond
+RESOLUTION = 22.0  # default, in nats: λ_max to about 1e-10
 
 
 class Population(Law):
@@ -30,15 +30,16 @@ class Population(Law):
         model: Model,
         theta: ArrayLike,
         covariance: ArrayLike | None = None,
-        nats: float | None = None,
+        nats: float = RESOLUTION,
     ) -> None:
         self.model = model
         self.theta = model.check_theta("theta", theta)
         self.dimension = self.theta.shape[1]
         self.factor = None if covariance is None else np.linalg.cholesky(_covariance(covariance, self.dimension))
-        if nats is not None and not 5 <= nats <= 40:
+        if not 5 <= nats <= 40:
             raise InputError(f"nats: expected a resolution between 5 and 40, got {nats:g}")
-        self.nats = nats
+        self.nats = float(nats)
+        self.accuracy = 10 * float(np.exp(-self.nats))
         if not isinstance(model.response, Values):
             _linear_means(model)
 
@@ -55,8 +56,7 @@ class Population(Law):
         localised = lambda m: m.with_known(
             coordinates.project(np.array(m.known_coefficients).reshape(-1, self.dimension))
         )
-        nats = self.nats or (PLANAR if basis.shape[1] <= 2 else GENERAL)
-        local = Population(localised(self.model), coordinates.project(self.theta), nats=nats)
+        local = Population(localised(self.model), coordinates.project(self.theta), nats=self.nats)
         return local, localised(model), coordinates
 
     def at_resolution(self, nats: float) -> Population:
@@ -81,7 +81,7 @@ class _Quadrature:
     def __init__(self, law: Population, model: Model, theta: Array) -> None:
         self.truth, self.model, self.factor = law.model, model, law.factor
         self.d = law.dimension
-        self.nats = law.nats or PLANAR
+        self.nats = law.nats
         white = lambda rows: rows if law.factor is None else rows @ law.factor
         self.true_rows = white(law.model.coefficients(law.theta))
         self.at = white(model.coefficients(theta))
@@ -124,7 +124,7 @@ class _Quadrature:
                 grade=product_step(self.nats),
             )
             outer = Frame.make([response, *tail], self.d + 1, self.nats)
-            t1, w1 = outer.extend(np.zeros((0, 1)), np.ones(1), 0, outer.grid(0))
+            t1, w1 = outer.extend(np.zeros((0, 1)), np.ones(1), 0, outer.rule(0))
             size = np.linalg.norm(response.vector)
             for t, w in zip(t1[0], w1, strict=True):
                 y = constant + size * t

@@ -125,6 +125,8 @@ class Law(ABC):
 
     #: number of features
     dimension: int
+    #: relative error to expect in an expectation
+    accuracy: float = 1e-14
 
     @abstractmethod
     def rows(self, model: Model, theta: Array) -> Rows:

@@ -1,0 +1,43 @@
+"""What an algorithm is: one class with one method, `step`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from moe_theory.laws.rows import Law
+from moe_theory.model import Model
+from moe_theory.operators import Evaluation, evaluate
+from moe_theory.validation import Array
+
+
+class Algorithm(ABC):
+    """Iterates θ -> step(θ, law). `monotone`: the theory says that L never increases along its iterates."""
+
+    monotone = True
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._last: tuple[Law, Evaluation] | None = None
+
+    @property
+    def name(self) -> str:
+        """How it is called in traces and figures."""
+        return type(self).__name__
+
+    @abstractmethod
+    def step(self, theta: Array, law: Law) -> Array:
+        """The next iterate, (m, d)."""
+
+    def evaluate(self, theta: Array, law: Law) -> Evaluation:
+        """L, the E-step and the derivatives of A at θ; the last result is kept, so that a run and its step share it."""
+        if self._last is None or self._last[0] is not law or not np.array_equal(self._last[1].theta, theta):
+            self._last = (law, evaluate(self.model, law, theta))
+        return self._last[1]
+
+    def localised(self, model: Model) -> Algorithm:
+        """The same algorithm for the model in reduced coordinates."""
+        other = type(self).__new__(type(self))
+        other.__dict__ = self.__dict__ | {"model": model, "_last": None}
+        return other

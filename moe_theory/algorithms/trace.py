@@ -1,0 +1,147 @@
+"""A run of an algorithm, the whole of it, and why it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike
+
+from moe_theory.algorithms.base import Algorithm
+from moe_theory.errors import DegenerateError
+from moe_theory.laws.rows import Coordinates, Law
+from moe_theory.model import Model
+from moe_theory.operators import bregman
+from moe_theory.validation import Array, positive_number, whole_number
+
+Reason = Literal["converged", "max_iterations", "decreased", "nonfinite", "degenerate"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Iterates 0 … T of a run and what was measured there.
+
+    local: (T+1, m, q) parameters in the coordinates of the run (`coordinates`, None where they are the user's own).
+    objective: L, (T+1,). gradient_norm: ‖∇L‖ in the dual metric, √(∇L'(∇²A)^{-1}∇L), (T+1,), free of the features'
+    units. divergence: B_A(θ_t‖θ_{t+1}) = E KL(p_{t+1}‖p_t), (T,), empty if not asked for. seconds: wall time at
+    which each iterate was known, (T+1,). reason: converged (gradient norm below the tolerance), max_iterations,
+    decreased (the likelihood fell beyond rounding though the theory forbids it), nonfinite, degenerate (a step that
+    has no solution; `message` says which). metric: ∇²A at the last iterate, (m q, m q). accuracy: of the law.
+    """
+
+    algorithm: str
+    model: Model
+    local: Array
+    objective: Array
+    gradient_norm: Array
+    divergence: Array
+    seconds: Array
+    reason: Reason
+    message: str
+    metric: Array
+    coordinates: Coordinates | None
+    accuracy: float
+
+    @property
+    def thetas(self) -> Array:
+        """Parameters of all iterates in the user's coordinates, (T+1, m, d)."""
+        return self.local if self.coordinates is None else np.stack([self.coordinates.lift(t) for t in self.local])
+
+    @property
+    def last(self) -> Array:
+        """The last iterate, (m, d)."""
+        return self.local[-1] if self.coordinates is None else self.coordinates.lift(self.local[-1])
+
+    @property
+    def iterations(self) -> int:
+        return len(self.objective) - 1
+
+    @property
+    def converged(self) -> bool:
+        return self.reason == "converged"
+
+
+def run(
+    algorithm: Algorithm,
+    law: Law,
+    start: ArrayLike,
+    max_iterations: int = 10_000,
+    tolerance: float = 1e-10,
+    divergences: bool = True,
+    callback: Callable[[int, float], None] | None = None,
+) -> Trace:
+    """Iterate from `start`, (m, d), until the dual gradient norm is at most `tolerance`.
+
+    divergences: also measure B_A between successive iterates (two more passes each). callback: called with the
+    iteration and L after each. Raises InputError for bad arguments; what goes wrong on the way is a `reason`.
+    """
+    model = algorithm.model
+    theta = model.check_theta("start", start, law.dimension)
+    limit, tolerance = whole_number("max_iterations", max_iterations), positive_number("tolerance", tolerance)
+    law, local_model, coordinates = law.reduce(model, theta)
+    algorithm = algorithm.localised(local_model)
+    theta = theta if coordinates is None else coordinates.project(theta)
+    clock = time.perf_counter()
+    at = algorithm.evaluate(theta, law)
+    thetas, objective, norms, divergence, seconds = [theta], [at.objective], [], [], [time.perf_counter() - clock]
+    reason: Reason = "max_iterations"
+    message = ""
+    while True:
+        metric = at.complete_information(local_model, law)
+        norms.append(_dual_norm(metric, at.gradient))
+        if not np.isfinite(norms[-1]):
+            reason, message = "degenerate", "∇²A is singular to rounding"
+        elif norms[-1] <= tolerance:
+            reason = "converged"
+        if reason != "max_iterations" or len(thetas) > limit:
+            break
+        try:
+            theta = algorithm.step(theta, law)
+        except DegenerateError as error:
+            reason, message = "degenerate", str(error)
+            break
+        if not np.isfinite(theta).all():
+            reason, message = "nonfinite", "the step is not finite"
+            break
+        at = algorithm.evaluate(theta, law)
+        if not np.isfinite(at.objective):
+            reason, message = "nonfinite", "L is not finite at the next iterate"
+            break
+        if divergences:
+            divergence.append(bregman(local_model, law, thetas[-1], theta))
+        thetas.append(theta)
+        objective.append(at.objective)
+        seconds.append(time.perf_counter() - clock)
+        if callback is not None:
+            callback(len(thetas) - 1, at.objective)
+        if algorithm.monotone and objective[-1] > objective[-2] + 100 * law.accuracy * (1 + abs(objective[-2])):
+            reason, message = "decreased", f"L rose by {objective[-1] - objective[-2]:.3g} at iteration {len(thetas) - 1}"
+            metric = at.complete_information(local_model, law)
+            norms.append(_dual_norm(metric, at.gradient))
+            break
+    return Trace(
+        algorithm.name,
+        model,
+        np.stack(thetas),
+        np.array(objective),
+        np.array(norms),
+        np.array(divergence),
+        np.array(seconds),
+        reason,
+        message,
+        metric,
+        coordinates,
+        law.accuracy,
+    )
+
+
+def _dual_norm(metric: Array, gradient: Array) -> float:
+    g = gradient.ravel()
+    try:
+        return float(np.sqrt(g @ scipy.linalg.cho_solve(scipy.linalg.cho_factor(metric), g)))
+    except np.linalg.LinAlgError:
+        return float("nan")

@@ -1,0 +1,191 @@
+"""Rates of EM: predicted from the missing information, measured on a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moe_theory.algorithms.trace import Trace
+from moe_theory.errors import InputError
+from moe_theory.kernels import kernels, unpack_upper
+from moe_theory.laws.montecarlo import MonteCarlo
+from moe_theory.laws.population import Population
+from moe_theory.laws.rows import Law
+from moe_theory.model import Model
+from moe_theory.operators import MissingInformation, missing_information_matrix, predictors
+from moe_theory.validation import Array
+
+
+@dataclass(frozen=True)
+class RatePrediction:
+    """EM's rate at θ.
+
+    lambda_max: largest eigenvalue of M(θ), the contraction of the iterates near a fixed point (Dempster, Laird and
+    Rubin 1977). alpha = 1 - lambda_max: constant of strong convexity of L relative to A at θ; not positive where there
+    is none. gap: lambda_max², the contraction of L - L*. bound: 1 - alpha, the theorem's contraction of the gap
+    (arXiv 2411.06056, Theorem 4.2), valid but its square root. error: of lambda_max; a difference of two quadrature
+    resolutions for a population, one standard error for a Monte Carlo sample, rounding for data. eigenvalues: of M.
+    direction: its top eigenvector, (m, d), of norm 1 in the metric ∇²A.
+    """
+
+    lambda_max: float
+    alpha: float
+    error: float
+    iterates: float
+    gap: float
+    bound: float
+    eigenvalues: tuple[float, ...]
+    direction: Array
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self) | {"direction": self.direction.tolist(), "eigenvalues": list(self.eigenvalues)}
+
+
+def predict_rate(model: Model, law: Law, theta: ArrayLike) -> RatePrediction:
+    """λ_max(M(θ)) under `law` with its error, and the contractions it predicts for EM.
+
+    Raises InputError if θ has the wrong shape or ∇²A(θ) is singular.
+    """
+    point = model.check_theta("theta", theta, law.dimension)
+    local, local_model, coordinates = law.reduce(model, point)
+    at = point if coordinates is None else coordinates.project(point)
+    m = missing_information_matrix(local_model, local, at)
+    rate = m.lambda_max
+    direction = m.vectors[:, 0].reshape(at.shape)
+    if coordinates is not None:
+        direction = coordinates.lift(direction)
+    return RatePrediction(
+        rate,
+        1 - rate,
+        _error(local_model, local, at, m),
+        rate,
+        rate**2,
+        rate,
+        tuple(m.eigenvalues.tolist()),
+        direction,
+    )
+
+
+def _error(model: Model, law: Law, theta: Array, m: MissingInformation) -> float:
+    scale = np.sqrt(np.diagonal(m.complete))
+    condition = float(np.linalg.cond(m.complete / np.outer(scale, scale)))
+    rounding = float(np.finfo(float).eps) * len(scale) * condition * max(1.0, m.lambda_max)
+    if isinstance(law, Population):
+        coarse = missing_information_matrix(model, law.at_resolution(max(law.nats - 4, 5.0)), theta)
+        return abs(m.lambda_max - coarse.lambda_max) + rounding
+    if isinstance(law, MonteCarlo):
+        return standard_error(model, law, theta, m)
+    return rounding
+
+
+def standard_error(model: Model, law: MonteCarlo, theta: Array, m: MissingInformation) -> float:
+    """Delta-method standard error of λ_max on a sample: of the mean of v'(I_z - λ ∇²A)v with v'∇²A v = 1."""
+    k, size = kernels(model), len(model.predictors)
+    v = m.vectors[:, 0].reshape(theta.shape)
+    total = square = 0.0
+    for block in law.rows(model, theta):
+        eta, seen = predictors(model, block, theta), v @ block.x
+        influence = np.zeros(block.x.shape[1])
+        for values, factor in (
+            (k.missing_information.rows(block.y, *eta), 1.0),
+            (k.complete_information.rows(*eta), -m.lambda_max),
+        ):
+            for a, b, value in unpack_upper(values, size):
+                influence += factor * (1 if a == b else 2) * value * seen[a] * seen[b]
+        total += float(np.sum(influence))
+        square += float(influence @ influence)
+    return float(np.sqrt(max(square / law.n - (total / law.n) ** 2, 0.0) / law.n))
+
+
+EPSILON = 4e-16
+
+
+@dataclass(frozen=True)
+class RateMeasurement:
+    """EM's contraction on a run, near its end but above the rounding of the iterates.
+
+    iterates: of successive steps δ_t, as a Rayleigh–Ritz value in the metric ∇²A, in which M is self-adjoint. gap: of
+    successive decreases of L, to compare with lambda_max². *_error: largest of the last three changes plus rounding.
+    at: the iteration the first was read at.
+    """
+
+    iterates: float
+    iterates_error: float
+    gap: float
+    gap_error: float
+    at: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def measure_rate(trace: Trace) -> RateMeasurement:
+    """Contraction of iterates and gap measured on a trace; InputError if it has too few steps above rounding."""
+    steps = np.diff(trace.local.reshape(len(trace.local), -1), axis=0)
+    size = float(np.sqrt(trace.local[-1].ravel() @ trace.metric @ trace.local[-1].ravel()))
+    # Rows of steps @ factor have Euclidean the length that steps have in the metric.
+    candidates = [_ritz_values(steps @ np.linalg.cholesky(trace.metric), size, rank) for rank in (1, 2, 3, 4)]
+    iterates, iterates_error, at = _best_limit(candidates)
+    falls = -np.diff(trace.objective)
+    rounding = np.full(max(len(falls) - 1, 0), EPSILON * (1 + abs(float(trace.objective[-1]))))
+    gap, gap_error, _ = _best_limit(_ratios(falls[1:], falls[:-1], rounding))
+    return RateMeasurement(iterates, iterates_error + trace.accuracy, gap, gap_error + trace.accuracy, at)
+
+
+def _ritz_values(steps: Array, size: float, rank: int) -> tuple[Array, Array]:
+    """(estimate, rounding) at each t: the largest Ritz value of M on the `rank` leading directions of the last few
+    steps, (T, m q), given in coordinates orthonormal in the metric, from the step that each is mapped to.
+
+    Rank 1 is the Rayleigh quotient; more resolve eigenvalues close to the largest (dynamic mode decomposition).
+    """
+    window = rank + 2 if rank > 1 else 1
+    estimates, errors = np.full(len(steps), np.nan), np.full(len(steps), np.inf)
+    lengths = np.linalg.norm(steps, axis=1)
+    if rank > steps.shape[1]:
+        return estimates, errors
+    for t in range(window, len(steps)):
+        before = slice(t - window, t)
+        if np.min(lengths[before]) <= 0:
+            continue
+        # Each pair is scaled by the length of its first step, so that late steps count as much as early ones.
+        v = (steps[before] / lengths[before, None]).T
+        image = (steps[t - window + 1 : t + 1] / lengths[before, None]).T
+        u, s, w = np.linalg.svd(v, full_matrices=False)
+        if s[rank - 1] <= 1e-13:
+            continue
+        mapped = u[:, :rank].T @ image @ w[:rank].T / s[:rank]
+        estimates[t] = np.max(np.linalg.eigvals(mapped).real)
+        errors[t] = EPSILON * (1 + size) / lengths[t - 1]
+    return estimates, errors
+
+
+def _ratios(above: Array, below: Array, rounding: Array) -> list[tuple[Array, Array]]:
+    """(estimate, rounding): the ratios above/below, and their Aitken extrapolations, which remove the share of the
+    second eigenvalue."""
+    usable = (below > 0) & (above > 0)
+    safe = np.where(usable, below, 1.0)
+    ratio = np.where(usable, above / safe, np.nan)
+    noise = np.where(usable, 2 * rounding / safe, np.inf)
+    first = np.diff(ratio, prepend=np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        aitken = ratio - first * first / np.diff(first, prepend=np.nan)
+    return [(ratio, noise), (aitken, noise)]
+
+
+def _best_limit(candidates: list[tuple[Array, Array]]) -> tuple[float, float, int]:
+    """(value, error, t) with the least error, the largest of three successive changes plus rounding."""
+    best = (np.inf, np.nan, 0)
+    for values, noise in candidates:
+        change = np.abs(np.diff(values, prepend=np.nan))
+        for t in range(3, len(values)):
+            error = float(np.max(change[t - 2 : t + 1]) + noise[t])
+            if error < best[0]:
+                best = (error, float(values[t]), t)
+    if not np.isfinite(best[0]):
+        raise InputError("trace: expected at least six iterates above rounding to measure a rate")
+    return best[1], best[0], best[2]
