@@ -1,0 +1,74 @@
+"""moe_theory: verify the theory of learning mixtures of experts.
+
+Declare a model once in SymPy; derive its exponential family, mirror map, Fisher informations and missing-information
+matrix; compute every expectation as a sum over weighted rows; check the theorems on that one core.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moe_theory.algorithms import EM, Algorithm, GradientDescent, GradientEM, MirrorDescent, Trace, run
+    from moe_theory.algorithms.fit import fit
+    from moe_theory.analysis import RateMeasurement, RatePrediction, measure_rate, predict_rate
+    from moe_theory.analysis.symmetry import distance
+    from moe_theory.errors import (
+        CurvedModelError,
+        DerivationError,
+        InputError,
+        MoeTheoryError,
+        NotExponentialFamilyError,
+    )
+    from moe_theory.laws import Data, Finite, MonteCarlo, Population
+    from moe_theory.model import Model, Reals, Values
+    from moe_theory.operators import (
+        bregman,
+        complete_information,
+        evaluate,
+        gradient,
+        kl,
+        mirror_map,
+        missing_information,
+        missing_information_matrix,
+        objective,
+        observed_information,
+    )
+    from moe_theory.report.figures import rate_figure
+    from moe_theory.symbolic.atoms import expit, log_expit, log_normal, softplus
+    from moe_theory.symbolic.derive import Derivation, derive
+    from moe_theory.zoo import symmetric_linear, symmetric_logistic
+
+__version__ = "0.1.0"
+
+# Names are loaded when first used: importing the package costs next to nothing, and a command imports what it needs.
+_HOME = {
+    "moe_theory.algorithms": "EM Algorithm GradientDescent GradientEM MirrorDescent Trace run",
+    "moe_theory.algorithms.fit": "fit",
+    "moe_theory.analysis": "RateMeasurement RatePrediction measure_rate predict_rate",
+    "moe_theory.analysis.symmetry": "distance",
+    "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
+    "moe_theory.laws": "Data Finite MonteCarlo Population",
+    "moe_theory.model": "Model Reals Values",
+    "moe_theory.operators": "bregman complete_information evaluate gradient kl mirror_map missing_information"
+    " missing_information_matrix objective observed_information",
+    "moe_theory.report.figures": "rate_figure",
+    "moe_theory.symbolic.atoms": "expit log_expit log_normal softplus",
+    "moe_theory.symbolic.derive": "Derivation derive",
+    "moe_theory.zoo": "symmetric_linear symmetric_logistic",
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
+__all__ = sorted([*_MODULE, "__version__"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

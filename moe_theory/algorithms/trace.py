@@ -26,7 +26,7 @@ class Trace:
     """Iterates 0 … T of a run and what was measured there.
 
     local: (T+1, m, q) parameters in the coordinates of the run (`coordinates`, None where they are the user's own).
-    objective: L, (T+1,). gradient_norm: ‖∇L‖ in the dual metric, √(∇L'(∇²A)^{-1}∇L), (T+1,), free of the features'
+    objective: L, (T+1,). gradient: ∇L, (T+1, m, q). gradient_norm: ‖∇L‖ in the dual metric, √(∇L'(∇²A)^{-1}∇L), (T+1,), free of the features'
     units. divergence: B_A(θ_t‖θ_{t+1}) = E KL(p_{t+1}‖p_t), (T,), empty if not asked for. seconds: wall time at
     which each iterate was known, (T+1,). reason: converged (gradient norm below the tolerance), max_iterations,
     decreased (the likelihood fell beyond rounding though the theory forbids it), nonfinite, degenerate (a step that
@@ -37,6 +37,7 @@ class Trace:
     model: Model
     local: Array
     objective: Array
+    gradient: Array
     gradient_norm: Array
     divergence: Array
     seconds: Array
@@ -55,6 +56,15 @@ class Trace:
     def last(self) -> Array:
         """The last iterate, (m, d)."""
         return self.local[-1] if self.coordinates is None else self.coordinates.lift(self.local[-1])
+
+    @property
+    def decrease(self) -> Array:
+        """L(θ_t) - L(θ_{t+1}), (T,), with relative accuracy also where the difference of L is lost in rounding: there
+        from the gradients at both ends (trapezoid rule, relative error of the order of the step)."""
+        direct = -np.diff(self.objective)
+        steps, mean = -np.diff(self.local, axis=0), (self.gradient[1:] + self.gradient[:-1]) / 2
+        small = np.abs(direct) < 1e-6 * (1 + np.abs(self.objective[1:]))
+        return np.where(small, np.sum(mean * steps, axis=(1, 2)), direct)
 
     @property
     def iterations(self) -> int:
@@ -87,7 +97,9 @@ def run(
     theta = theta if coordinates is None else coordinates.project(theta)
     clock = time.perf_counter()
     at = algorithm.evaluate(theta, law)
-    thetas, objective, norms, divergence, seconds = [theta], [at.objective], [], [], [time.perf_counter() - clock]
+    thetas, objective, gradients, seconds = [theta], [at.objective], [at.gradient], [time.perf_counter() - clock]
+    norms: list[float] = []
+    divergence: list[float] = []
     reason: Reason = "max_iterations"
     message = ""
     while True:
@@ -115,6 +127,7 @@ def run(
             divergence.append(bregman(local_model, law, thetas[-1], theta))
         thetas.append(theta)
         objective.append(at.objective)
+        gradients.append(at.gradient)
         seconds.append(time.perf_counter() - clock)
         if callback is not None:
             callback(len(thetas) - 1, at.objective)
@@ -128,6 +141,7 @@ def run(
         model,
         np.stack(thetas),
         np.array(objective),
+        np.stack(gradients),
         np.array(norms),
         np.array(divergence),
         np.array(seconds),

@@ -129,21 +129,25 @@ def measure_rate(trace: Trace) -> RateMeasurement:
     steps = np.diff(trace.local.reshape(len(trace.local), -1), axis=0)
     size = float(np.sqrt(trace.local[-1].ravel() @ trace.metric @ trace.local[-1].ravel()))
     # Rows of steps @ factor have Euclidean the length that steps have in the metric.
-    candidates = [_ritz_values(steps @ np.linalg.cholesky(trace.metric), size, rank) for rank in (1, 2, 3, 4)]
+    candidates = [_ritz_values(steps @ np.linalg.cholesky(trace.metric), EPSILON * (1 + size), rank, 2) for rank in (1, 2, 3, 4)]
     iterates, iterates_error, at = _best_limit(candidates)
-    falls = -np.diff(trace.objective)
-    rounding = np.full(max(len(falls) - 1, 0), EPSILON * (1 + abs(float(trace.objective[-1]))))
-    gap, gap_error, _ = _best_limit(_ratios(falls[1:], falls[:-1], rounding))
+    # Delay-embedded, the decreases of L evolve linearly with the squares of M's eigenvalues.
+    falls = trace.decrease
+    floor = EPSILON * (1 + size) * np.abs(np.sqrt(np.abs(falls)))
+    usable = int(np.argmin(np.append(falls > 1e3 * floor, False)))
+    embedded = np.stack([falls[i : max(usable - 2, 0) + i] / iterates ** (2 * i) for i in range(3)], axis=1)
+    candidates = [_ritz_values(embedded, 0.0, rank, 0) for rank in (1, 2, 3)]
+    gap, gap_error, _ = _best_limit(candidates)
     return RateMeasurement(iterates, iterates_error + trace.accuracy, gap, gap_error + trace.accuracy, at)
 
 
-def _ritz_values(steps: Array, size: float, rank: int) -> tuple[Array, Array]:
-    """(estimate, rounding) at each t: the largest Ritz value of M on the `rank` leading directions of the last few
+def _ritz_values(steps: Array, noise: float, rank: int, spare: int) -> tuple[Array, Array]:
+    """(estimate, rounding) at each t, given the noise in a step: the largest Ritz value of M on the `rank` leading directions of the last rank + spare
     steps, (T, m q), given in coordinates orthonormal in the metric, from the step that each is mapped to.
 
     Rank 1 is the Rayleigh quotient; more resolve eigenvalues close to the largest (dynamic mode decomposition).
     """
-    window = rank + 2 if rank > 1 else 1
+    window = rank + (spare if rank > 1 else 0)
     estimates, errors = np.full(len(steps), np.nan), np.full(len(steps), np.inf)
     lengths = np.linalg.norm(steps, axis=1)
     if rank > steps.shape[1]:
@@ -160,32 +164,21 @@ def _ritz_values(steps: Array, size: float, rank: int) -> tuple[Array, Array]:
             continue
         mapped = u[:, :rank].T @ image @ w[:rank].T / s[:rank]
         estimates[t] = np.max(np.linalg.eigvals(mapped).real)
-        errors[t] = EPSILON * (1 + size) / lengths[t - 1]
+        errors[t] = noise / lengths[t - 1]
     return estimates, errors
 
 
-def _ratios(above: Array, below: Array, rounding: Array) -> list[tuple[Array, Array]]:
-    """(estimate, rounding): the ratios above/below, and their Aitken extrapolations, which remove the share of the
-    second eigenvalue."""
-    usable = (below > 0) & (above > 0)
-    safe = np.where(usable, below, 1.0)
-    ratio = np.where(usable, above / safe, np.nan)
-    noise = np.where(usable, 2 * rounding / safe, np.inf)
-    first = np.diff(ratio, prepend=np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        aitken = ratio - first * first / np.diff(first, prepend=np.nan)
-    return [(ratio, noise), (aitken, noise)]
-
-
 def _best_limit(candidates: list[tuple[Array, Array]]) -> tuple[float, float, int]:
-    """(value, error, t) with the least error, the largest of three successive changes plus rounding."""
+    """(value, error, t) with the least error: the largest of three successive changes, summed up as if they went on
+    falling at the measured rate itself (as the share of the nonlinear terms does), plus rounding."""
     best = (np.inf, np.nan, 0)
     for values, noise in candidates:
         change = np.abs(np.diff(values, prepend=np.nan))
         for t in range(3, len(values)):
-            error = float(np.max(change[t - 2 : t + 1]) + noise[t])
+            ahead = 1 / max(1 - abs(float(values[t])), 1e-6)
+            error = float(np.max(change[t - 2 : t + 1])) * ahead + float(noise[t])
             if error < best[0]:
                 best = (error, float(values[t]), t)
     if not np.isfinite(best[0]):
-        raise InputError("trace: expected at least six iterates above rounding to measure a rate")
+        raise InputError("trace: expected at least eight iterates above rounding to measure a rate")
     return best[1], best[0], best[2]

@@ -1,0 +1,21 @@
+"""Distances modulo a model's symmetries: parameters that no data can tell apart are the same point."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moe_theory.model import Model
+from moe_theory.symbolic.derive import derive
+
+
+def distance(model: Model, theta: ArrayLike, truth: ArrayLike) -> float:
+    """min over the symmetries G of ‖Gθ - truth‖ (Frobenius), the G derived and proved by `derive(model).symmetries`.
+
+    >>> from moe_theory.zoo import symmetric_linear
+    >>> distance(symmetric_linear(), [[1, 0], [0, 1]], [[-1, 0], [0, -1]])
+    0.0
+    """
+    a, b = model.check_theta("theta", theta), model.check_theta("truth", truth)
+    moved = [np.array(g.tolist(), dtype=float) @ a for g in derive(model).symmetries]
+    return min(float(np.linalg.norm(g - b)) for g in moved)

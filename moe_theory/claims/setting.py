@@ -1,0 +1,94 @@
+"""Where claims are checked: the models, their truths, and laws on which predicted and measured are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from moe_theory.algorithms import EM, Trace, run
+from moe_theory.analysis.rates import predict_rate
+from moe_theory.datasets import old_faithful
+from moe_theory.laws import Data, Law, MonteCarlo, Population
+from moe_theory.model import Model
+from moe_theory.symbolic.derive import Derivation, derive
+from moe_theory.validation import Array
+from moe_theory.zoo import symmetric_linear, symmetric_logistic
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model with a truth and a law, and EM's run there."""
+
+    name: str
+    model: Model
+    law: Law
+    start: Array
+    tolerance: float
+    limit: int = 3000
+
+    @cached_property
+    def trace(self) -> Trace:
+        """EM from `start` (with the divergences between successive iterates)."""
+        return run(EM(self.model), self.law, self.start, max_iterations=self.limit, tolerance=self.tolerance)
+
+    @cached_property
+    def limit_point(self) -> Array:
+        """The fixed point the run led to: the truth of a population, else the last iterate."""
+        return self.law.theta if isinstance(self.law, Population) else self.trace.last
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The models under check and the seed of everything random."""
+
+    models: tuple[Model, ...] = field(default_factory=lambda: (symmetric_linear(), symmetric_logistic()))
+    seed: int = 0
+    rows: int = 5000
+
+    @property
+    def theories(self) -> list[Derivation]:
+        return [derive(model) for model in self.models]
+
+    def rng(self) -> np.random.Generator:
+        """A fresh generator from the seed."""
+        return np.random.default_rng(self.seed)
+
+    @cached_property
+    def truths(self) -> dict[str, Array]:
+        """β* = (3, 0, 0), w* = (0, 1, 0) of theory.md §6, as far as the model has these predictors."""
+        return {m.name: np.eye(len(m.predictors), 3) * ([3.0], [1.0])[: len(m.predictors)] for m in self.models}
+
+    @cached_property
+    def populations(self) -> list[Case]:
+        """Per model: the population, EM started off the truth in a direction that M's top eigenvector is part of."""
+        return [
+            Case(f"{m.name}, population", m, Population(m, t, nats=14), t + self._offset(m, t), 1e-9, limit=150)
+            for m, t in zip(self.models, self.truths.values(), strict=True)
+        ]
+
+    @cached_property
+    def samples(self) -> list[Case]:
+        """Per model: `rows` rows drawn from it."""
+        return [
+            Case(f"{m.name}, sample of {self.rows}", m, MonteCarlo(m, t, self.rows, self.seed + 1).data(), t + 0.1, 1e-13)
+            for m, t in zip(self.models, self.truths.values(), strict=True)
+        ]
+
+    @cached_property
+    def real(self) -> Case:
+        """Old Faithful (see `moe_theory.datasets`), with its noise scale declared."""
+        table = old_faithful()
+        model = symmetric_linear(sigma=table.sigma)
+        data = Data(table.x, table.y, names=table.features)
+        return Case(f"{table.name} ({len(data)} rows)", model, data, table.start, 1e-13)
+
+    @property
+    def all_cases(self) -> list[Case]:
+        return [*self.populations, *self.samples, self.real]
+
+    def _offset(self, model: Model, truth: Array) -> Array:
+        """0.1 along M's top eigenvector scaled to length 1: a start from which the predicted rate can be seen."""
+        direction = predict_rate(model, Population(model, truth, nats=14), truth).direction
+        return 0.1 * direction / np.linalg.norm(direction)

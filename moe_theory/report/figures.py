@@ -1,0 +1,63 @@
+"""Figures: predicted lines laid under measured points."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from moe_theory.algorithms.trace import Trace
+from moe_theory.analysis.rates import RatePrediction
+from moe_theory.validation import Array
+
+INK, ITERATES, GAP, BOUND = "#333333", "#0b6e99", "#b3541e", "#8a8a8a"
+
+
+def rate_figure(
+    trace: Trace, prediction: RatePrediction, title: str | None = None, limit: Array | None = None
+) -> Figure:
+    """Distance to the limit and gap L - L* against the iteration, over the lines λ_max^t, λ_max^{2t} and (1-α)^t.
+
+    limit: the fixed point, (m, d), by default the last iterate (whose own distance, 0, is not drawn). Distances are
+    in the metric ∇²A at the last iterate. The predicted lines start where the run has settled (a third of the way).
+    """
+    local = trace.local[-1]
+    if limit is not None:
+        local = limit if trace.coordinates is None else trace.coordinates.project(limit)
+    moves = (trace.local - local).reshape(len(trace.local), -1)
+    distance = np.sqrt(np.einsum("ti,ij,tj->t", moves, trace.metric, moves))
+    gap = np.append(np.cumsum(trace.decrease[::-1])[::-1], 0.0)
+    size = 1 + float(np.sqrt(local.ravel() @ trace.metric @ local.ravel()))
+    last = _last_above(distance, max(1e-14, trace.accuracy) * size)
+    anchor = last // 3
+    t = np.arange(len(distance))
+
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    style = {"linestyle": "none", "markersize": 4.5, "markevery": max(1, last // 40)}
+    axes.plot(t[: last + 1], distance[: last + 1], marker="o", color=ITERATES, label=r"measured $\|\theta_t-\theta^*\|$", **style)
+    shown = t[(gap > 0) & (t <= last)]
+    axes.plot(shown, gap[shown], marker="s", color=GAP, label=r"measured gap $L(\theta_t)-L(\theta^*)$", **style)
+    tail = np.arange(anchor, last + 1)
+    rate = prediction.lambda_max
+    lines = [
+        (distance[anchor], rate, ITERATES, "-", rf"predicted $\lambda_{{\max}}^t$, $\lambda_{{\max}}={rate:.4f}$"),
+        (gap[anchor], rate**2, GAP, "-", rf"predicted $\lambda_{{\max}}^{{2t}}$, $\lambda_{{\max}}^2={rate**2:.4f}$"),
+        (gap[anchor], prediction.bound, BOUND, "--", r"the theorem's bound on the gap, $(1-\alpha)^t$"),
+    ]
+    for height, contraction, colour, dash, label in lines:
+        if height > 0:
+            axes.plot(tail, height * contraction ** (tail - anchor), dash, color=colour, linewidth=1.4, label=label)
+    axes.set_yscale("log")
+    axes.set_xlabel("EM iteration t")
+    axes.set_ylabel(r"distance in the metric $\nabla^2 A$; gap in nats")
+    axes.set_title(title or f"{trace.algorithm} on {trace.model.name}", loc="left", color=INK, fontsize=11)
+    axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def _last_above(values: Array, floor: float) -> int:
+    """Index of the last value before the first at or below the floor."""
+    below = np.flatnonzero(values <= floor)
+    return int(below[0]) - 1 if len(below) and below[0] > 0 else len(values) - 1

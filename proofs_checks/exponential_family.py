@@ -1,0 +1,58 @@
+"""p(y,z|x;θ) = h exp(⟨s,η⟩ - A_x(η)), with s, η and A_x derived from the declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import sympy as sp
+
+from moe_theory.claims import Claim, Evidence, Setting, identity
+from moe_theory.symbolic.derive import Derivation
+from moe_theory.symbolic.expectation import expect_joint
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is claimed: how statistic, natural parameter and log-partition follow from the derivation."""
+
+    statistics: Callable[[Derivation], list[sp.Matrix]] = lambda t: list(t.statistics)
+    parameter: Callable[[Derivation], sp.Matrix] = lambda t: t.natural_parameters
+    log_partition: Callable[[Derivation], sp.Expr] = lambda t: t.mirror_map
+
+
+def check(setting: Setting, claimed: Family) -> Iterator[Evidence]:
+    for theory in setting.theories:
+        model = theory.model
+        eta, a = claimed.parameter(theory), claimed.log_partition(theory)
+        statistics = claimed.statistics(theory)
+        rest = [
+            e - eta.dot(s) + a - h
+            for e, s, h in zip(model.log_joint, statistics, theory.log_base_measures, strict=True)
+        ]
+        yield identity(model, "log p(y,z|x) - log h - ⟨s,η⟩ + A_x", rest)
+        yield identity(model, "Σ_z ∫ p(y,z|x) dy - 1", expect_joint(model, [sp.Integer(1)] * len(model.latent)) - 1)
+        means = [expect_joint(model, [s[j] for s in statistics]) for j in range(len(model.learnt))]
+        gradient = [a.diff(symbol) for symbol in model.learnt]
+        yield identity(model, "E[s|x] - ∇A_x", [m - g for m, g in zip(means, gradient, strict=True)])
+
+
+CLAIM = Claim(
+    id="exponential-family",
+    title="The joint law of response and label is an exponential family",
+    statement="p(y,z|x;θ) = h(y,z) exp(⟨s(y,z), η⟩ − A_x(η)), with E[s|x] = ∇A_x(η)",
+    source="arXiv 2411.06056, Section 4; theory.md §2",
+    hypotheses=("the declared densities are normalised (checked)",),
+    expected="proved",
+    check=check,
+    claimed=Family(),
+    mutants={
+        "statistic of the other label": Family(statistics=lambda t: list(reversed(t.statistics))),
+        "natural parameter doubled": Family(parameter=lambda t: 2 * t.natural_parameters),
+        "log-partition of the gate left out": Family(
+            log_partition=lambda t: t.mirror_map.subs(t.model.learnt[-1], 0)
+        ),
+        "log-partition with the wrong sign": Family(log_partition=lambda t: -t.mirror_map),
+    },
+    order=1,
+)
