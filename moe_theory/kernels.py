@@ -25,7 +25,7 @@ def kernels(model: Model) -> Kernels:
     return Kernels(derive(model))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A set of predictors whose mirror map is separate from the others' (∇²A is block diagonal in the parts).
 

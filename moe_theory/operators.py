@@ -83,7 +83,7 @@ def observed_information(model: Model, law: Law, theta: Array) -> Array:
     return complete_information(model, law, theta) - missing_information(model, law, theta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MissingInformation:
     """M(θ) = ∇²A(θ)^{-1} I_{z|x,y}, (m d, m d), with its spectrum.
 
@@ -169,7 +169,7 @@ def posterior_kl(model: Model, law: Law, theta: Array, phi: Array) -> float:
     return total
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """What one iteration of any algorithm needs at θ.
 

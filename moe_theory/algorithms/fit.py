@@ -18,7 +18,7 @@ from moe_theory.operators import evaluate, outer, predictors
 from moe_theory.validation import Array, whole_number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fit:
     """The best run of EM and all of them; `failures` are starts from which no run was possible."""
 

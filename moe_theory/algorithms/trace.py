@@ -21,7 +21,7 @@ from moe_theory.validation import Array, positive_number, whole_number
 Reason = Literal["converged", "max_iterations", "decreased", "nonfinite", "degenerate"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """Iterates 0 … T of a run and what was measured there.
 

@@ -19,7 +19,7 @@ from moe_theory.operators import MissingInformation, missing_information_matrix,
 from moe_theory.validation import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RatePrediction:
     """EM's rate at θ.
 

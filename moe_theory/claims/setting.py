@@ -17,7 +17,7 @@ from moe_theory.validation import Array
 from moe_theory.zoo import symmetric_linear, symmetric_logistic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One model with a truth and a law, and EM's run there."""
 
@@ -39,7 +39,7 @@ class Case:
         return self.law.theta if isinstance(self.law, Population) else self.trace.last
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
     """The models under check and the seed of everything random."""
 

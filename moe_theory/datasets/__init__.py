@@ -21,7 +21,7 @@ from moe_theory.datasets.table import parse_csv
 from moe_theory.validation import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Features x (n, d), response y (n,), the features' names, the declared noise scale, a start for EM (m, d)."""
 

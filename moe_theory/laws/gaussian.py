@@ -20,7 +20,7 @@ POLES = 8.0  # nats added against aliasing: double poles and polynomial factors 
 NEGLIGIBLE = 1e-11  # relative length below which a functional counts as determined by the earlier ones
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Functional:
     """value = constant + vector · g for g standard normal.
 
@@ -131,7 +131,7 @@ class Graded(Rule):
         return index, t, self.spacing[node] * np.exp(-t * t / 2) / (self.s * np.sqrt(2 * np.pi))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """Coordinates for a list of functionals; `residual` is the covariance of g given all of them."""
 

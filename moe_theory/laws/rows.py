@@ -16,7 +16,7 @@ from moe_theory.validation import Array
 BLOCK = 8192  # rows that, feature-major with d ≈ 10, stay in a core's L2 cache together with the kernels' temporaries
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """Some rows, feature-major.
 
@@ -36,7 +36,7 @@ class Block:
         return self.weight * self.x.shape[1] if isinstance(self.weight, float) else float(np.sum(self.weight))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coordinates:
     """A change of features u = basis' factor^{-1} x, which takes θ to θ · factor · basis.
 

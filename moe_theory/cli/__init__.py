@@ -1,0 +1,1 @@
+"""The command line: `moe-theory verify`, `derive`, `rate`."""

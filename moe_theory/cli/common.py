@@ -1,0 +1,89 @@
+"""What the commands share: models by name or from a user's file, number lists, output."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from moe_theory.errors import InputError
+from moe_theory.model import Model
+from moe_theory.validation import Array, real_array
+from moe_theory.zoo import by_name
+
+WIDTH = 110  # of tables where there is no terminal to ask
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that writes plain text of a fixed width into pipes."""
+    plain = Console(stderr=stderr)
+    return plain if plain.is_terminal else Console(stderr=stderr, width=WIDTH, color_system=None)
+
+
+def load_model(spec: str, sigma: float | None = None) -> Model:
+    """A model of the zoo by name, or FILE.py:NAME for a `Model` (or a function that returns one) in a user's file."""
+    options = {} if sigma is None else {"sigma": sigma}
+    if ":" not in spec:
+        return by_name(spec, **options)
+    path, _, name = spec.rpartition(":")
+    if not Path(path).is_file():
+        raise InputError(f"model: expected FILE.py:NAME with a readable file, got {spec!r}")
+    loader = importlib.util.spec_from_file_location("moe_theory_user_model", path)
+    if loader is None or loader.loader is None:
+        raise InputError(f"model: expected FILE.py:NAME with a Python file, got {spec!r}")
+    module = importlib.util.module_from_spec(loader)
+    try:
+        loader.loader.exec_module(module)
+        found = getattr(module, name)
+        model = found if isinstance(found, Model) else found(**options)
+    except InputError:
+        raise
+    except Exception as error:  # a user's file may fail in any way; it is their line that matters
+        raise InputError(f"model: {spec} failed with {type(error).__name__}: {error}") from error
+    if not isinstance(model, Model):
+        raise InputError(f"model: expected {spec} to be a Model, got {type(model).__name__}")
+    return model
+
+
+def vector(name: str, text: str) -> Array:
+    """Numbers separated by commas, (d,)."""
+    try:
+        values = [float(cell) for cell in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{name}: expected numbers separated by commas, got {text!r}") from error
+    return real_array(name, values, ndim=1)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def check_writable(option: str, path: Path) -> None:
+    """InputError unless a file can be made at `path`: asked before long work, not after."""
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{option}: expected a file, got the folder {path}")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{option}: expected a file in a writable folder, got {path}")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,43 @@
+"""Entry point: one line and exit code 2 for what the user got wrong, never a traceback."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from moe_theory import __version__
+from moe_theory.cli.derive import derive
+from moe_theory.cli.rate import rate
+from moe_theory.cli.verify import verify
+from moe_theory.errors import MoeTheoryError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="moe-theory")
+def cli() -> None:
+    """Verify the theory of learning mixtures of experts."""
+
+
+for command in (verify, derive, rate):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 all well, 1 a claim fell or a run did not converge, 2 bad input."""
+    try:
+        code = cli.main(arguments, prog_name="moe-theory", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("moe-theory: interrupted", err=True)
+        code = 130
+    except click.ClickException as error:
+        click.echo(f"moe-theory: error: {' '.join(error.format_message().split())}", err=True)
+        code = 2
+    except MoeTheoryError as error:
+        click.echo(f"moe-theory: error: {error}", err=True)
+        code = 2
+    except BrokenPipeError:
+        # The reader went away (`… | head`): that is its business, not an error.
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

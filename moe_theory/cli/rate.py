@@ -1,0 +1,222 @@
+"""`moe-theory rate MODEL`: the predicted rate of EM at a truth, or on a user's data beside the measured one."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.table import Table
+
+from moe_theory.algorithms.fit import fit
+from moe_theory.analysis.rates import RatePrediction, measure_rate, predict_rate
+from moe_theory.cli.common import (
+    check_writable,
+    console,
+    load_model,
+    print_json,
+    vector,
+    write_atomically,
+)
+from moe_theory.datasets.table import read_csv
+from moe_theory.errors import InputError
+from moe_theory.laws import Data, Population
+from moe_theory.model import Model
+from moe_theory.validation import Array, unit_interval, whole_number
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.argument("model")
+@click.option("--sigma", type=float, help="Noise scale of models that take one.")
+@click.option("--dimension", type=int, help="Pad the truth with zeros to this many features.")
+@click.option("--alpha", type=float, help="Also say whether L is ALPHA-strongly convex relative to A there.")
+@click.option("--data", "data_file", help="CSV file with a header: fit by EM and compare with that very run.")
+@click.option("--response", help="Column of the response (with --data).")
+@click.option("--features", help="Columns of the features, separated by commas; default: all others (with --data).")
+@click.option("--intercept", is_flag=True, help="Add a feature that is 1 (with --data).")
+@click.option("--restarts", type=int, default=8, show_default=True, help="Random starts of EM (with --data).")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random starts (with --data).")
+@click.option("--figure", "figure_file", help="Save measured over predicted as .png, .svg or .pdf (with --data).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def rate(context: click.Context, model: str, as_json: bool, **options: Any) -> None:
+    """Predict EM's rate for MODEL: λ_max of the missing-information matrix M.
+
+    At a truth under x ~ N(0, I), one vector per predictor of the model, θ other than the truth by --at-NAME:
+
+        moe-theory rate symmetric-linear --beta 3,0,0 --w 0,1,0 [--at-beta … --at-w …]
+
+    On data, beside the contraction measured on the fit's own run:
+
+        moe-theory rate symmetric-linear --data FILE.csv --response COL [--features A,B] [--intercept]
+
+    MODEL is a name of the zoo or FILE.py:NAME. Exit code 1 if EM did not converge on the data.
+    """
+    declared = load_model(model, options["sigma"])
+    if options["alpha"] is not None:
+        unit_interval("alpha", options["alpha"])
+    vectors = _vectors(declared, context.args)
+    if options["data_file"] is not None:
+        if vectors:
+            raise InputError(f"--{next(iter(vectors))}: expected either a truth or --data, got both")
+        report = _on_data(declared, options, quiet=as_json)
+    else:
+        for name in ("response", "features", "figure_file"):
+            if options[name]:
+                raise InputError(f"--{name.removesuffix('_file')}: expected only together with --data")
+        report = _at_truth(declared, vectors, options["dimension"])
+    if options["alpha"] is not None:
+        report["strongly_convex"] = report["lambda_max"] <= 1 - options["alpha"]
+    if as_json:
+        print_json(report)
+    else:
+        _show(declared, report)
+    if report.get("reason", "converged") != "converged":
+        context.exit(1)
+
+
+def _vectors(model: Model, arguments: list[str]) -> dict[str, Array]:
+    """{predictor or at-predictor: vector} from the options that depend on the model."""
+    allowed = [*model.predictors, *(f"at-{name}" for name in model.predictors)]
+    found: dict[str, Array] = {}
+    queue = list(arguments)
+    while queue:
+        option, joined, value = queue.pop(0).partition("=")
+        name = option.removeprefix("--")
+        if not option.startswith("--") or name not in allowed:
+            expected = ", ".join("--" + a for a in allowed)
+            raise InputError(f"option: expected one of {expected} for {model.name}, got {option!r}")
+        if not joined:
+            if not queue:
+                raise InputError(f"{option}: expected numbers separated by commas, got nothing")
+            value = queue.pop(0)
+        found[name] = vector(option, value)
+    return found
+
+
+def _at_truth(model: Model, vectors: dict[str, Array], dimension: int | None) -> dict[str, Any]:
+    missing = [f"--{name}" for name in model.predictors if name not in vectors]
+    if missing:
+        raise InputError(f"{missing[0]}: expected a truth ({', '.join(missing)}) or --data FILE.csv, got neither")
+    if dimension is not None:
+        whole_number("dimension", dimension, least=max(len(v) for v in vectors.values()))
+        vectors = {name: np.pad(v, (0, dimension - len(v))) for name, v in vectors.items()}
+    sizes = {len(v) for v in vectors.values()}
+    if len(sizes) > 1:
+        got = ", ".join(f"--{name} {len(v)}" for name, v in vectors.items())
+        raise InputError(f"--{model.predictors[0]}: expected vectors of one length, got {got}")
+    truth = model.theta(**{name: vectors[name] for name in model.predictors})
+    point = model.theta(**{name: vectors.get(f"at-{name}", vectors[name]) for name in model.predictors})
+    prediction = predict_rate(model, Population(model, truth), point)
+    return {**_predicted(prediction), "dimension": truth.shape[1], "at_truth": bool(np.array_equal(point, truth))}
+
+
+def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, Any]:
+    if options["response"] is None:
+        raise InputError("--response: expected the column of the response, got nothing")
+    if options["figure_file"]:
+        figure_path = Path(options["figure_file"])
+        if figure_path.suffix not in (".png", ".svg", ".pdf"):
+            raise InputError(f"--figure: expected a .png, .svg or .pdf file, got {options['figure_file']!r}")
+        check_writable("--figure", figure_path)
+    data = _data(options)
+    with console(stderr=True).status("EM from random starts", spinner="dots") as status:
+        if quiet:
+            status.stop()
+        fitted = fit(model, data, options["restarts"], options["seed"])
+    trace = fitted.best
+    prediction = predict_rate(model, data, trace.last)
+    try:
+        measured: dict[str, Any] | None = measure_rate(trace).to_dict()
+        remark = ""
+    except InputError as error:
+        measured, remark = None, str(error)
+    if options["figure_file"]:
+        from moe_theory.report.figures import rate_figure
+
+        buffer = io.BytesIO()
+        title = f"EM for {model.name} on {Path(options['data_file']).name}"
+        rate_figure(trace, prediction, title).savefig(buffer, format=figure_path.suffix[1:], dpi=160)
+        write_atomically(figure_path, buffer.getvalue())
+    return {
+        **_predicted(prediction),
+        "measured": measured,
+        "remark": remark,
+        "n": len(data),
+        "features": list(data.names or ()),
+        "theta": {name: row.tolist() for name, row in zip(model.predictors, trace.last, strict=True)},
+        "log_likelihood": -float(trace.objective[-1]) * len(data),
+        "iterations": trace.iterations,
+        "reason": trace.reason,
+        "message": trace.message,
+        "restarts": options["restarts"],
+        "failed_starts": len(fitted.failures),
+        "seed": options["seed"],
+    }
+
+
+def _data(options: dict[str, Any]) -> Data:
+    table = read_csv(options["data_file"])
+    response = options["response"]
+    names = [n.strip() for n in options["features"].split(",")] if options["features"] else []
+    if not options["features"]:
+        names = [name for name in table.header if name != response]
+    if response in names:
+        raise InputError(f"--features: expected columns other than the response, got {response!r}")
+    y = table.column(response)
+    columns = [table.column(name) for name in names]
+    if options["intercept"]:
+        columns, names = [np.ones(len(y)), *columns], ["intercept", *names]
+    if not columns:
+        raise InputError("--features: expected at least one feature or --intercept, got none")
+    return Data(np.column_stack(columns), y, names=tuple(names))
+
+
+def _predicted(prediction: RatePrediction) -> dict[str, Any]:
+    return {
+        "lambda_max": prediction.lambda_max,
+        "alpha": prediction.alpha,
+        "error": prediction.error,
+        "iterates": prediction.iterates,
+        "gap": prediction.gap,
+        "bound": prediction.bound,
+    }
+
+
+def _show(model: Model, report: dict[str, Any]) -> None:
+    measured = report.get("measured") or {}
+    table = Table(title=f"EM's rate for {model.name}", title_justify="left", title_style="bold")
+    table.add_column("contraction of")
+    table.add_column("predicted", justify="right")
+    rows = [
+        ("iterates: λ_max(M)", report["iterates"], "iterates"),
+        ("gap L - L*: λ_max²", report["gap"], "gap"),
+        ("gap, the theorem's bound: 1 - α", report["bound"], None),
+    ]
+    if "measured" in report:
+        table.add_column("measured on the run", justify="right")
+    for label, predicted, key in rows:
+        cells = [label, f"{predicted:.10f}"]
+        if "measured" in report:
+            cells.append(f"{measured[key]:.8f} ± {measured[key + '_error']:.0e}" if key and measured else "")
+        table.add_row(*cells)
+    out = console()
+    out.print(table)
+    error = report["error"]
+    click.echo(f"λ_max = {report['lambda_max']:.12f} (error {error:.1e}), α = 1 - λ_max = {report['alpha']:.12f}")
+    if report["lambda_max"] >= 1:
+        click.echo("λ_max ≥ 1: L is not strongly convex relative to A at this point; no linear rate follows here.")
+    if "strongly_convex" in report:
+        click.echo(f"α-strongly convex relative to A at this point: {'yes' if report['strongly_convex'] else 'no'}")
+    if "n" in report:
+        for name, row in report["theta"].items():
+            pairs = ", ".join(f"{f} {v:.6g}" for f, v in zip(report["features"], row, strict=True))
+            click.echo(f"{name}: {pairs}")
+        click.echo(
+            f"{report['n']} rows, log-likelihood {report['log_likelihood']:.6f}, {report['iterations']} iterations:"
+            f" {report['reason']} {report['message']}".rstrip()
+        )
+        if report["remark"]:
+            click.echo(f"not measured: {report['remark']}")
