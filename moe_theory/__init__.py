@@ -21,12 +21,12 @@ if TYPE_CHECKING:
         MoeTheoryError,
         NotExponentialFamilyError,
     )
+    from moe_theory.evaluation import evaluate
     from moe_theory.laws import Data, Finite, MonteCarlo, Population
     from moe_theory.model import Model, Reals, Values
     from moe_theory.operators import (
         bregman,
         complete_information,
-        evaluate,
         gradient,
         kl,
         mirror_map,
@@ -49,9 +49,10 @@ _HOME = {
     "moe_theory.analysis": "RateMeasurement RatePrediction measure_rate predict_rate",
     "moe_theory.analysis.symmetry": "distance",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
+    "moe_theory.evaluation": "evaluate",
     "moe_theory.laws": "Data Finite MonteCarlo Population",
     "moe_theory.model": "Model Reals Values",
-    "moe_theory.operators": "bregman complete_information evaluate gradient kl mirror_map missing_information"
+    "moe_theory.operators": "bregman complete_information gradient kl mirror_map missing_information"
     " missing_information_matrix objective observed_information",
     "moe_theory.report.figures": "rate_figure",
     "moe_theory.symbolic.atoms": "expit log_expit log_normal softplus",
@@ -59,7 +60,7 @@ _HOME = {
     "moe_theory.zoo": "symmetric_linear symmetric_logistic",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
-__all__ = sorted([*_MODULE, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_MODULE, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

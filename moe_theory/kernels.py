@@ -86,9 +86,7 @@ class Kernels:
         """(y) -> ∂(logits of labels 1…)/∂η at η = 0, ((k - 1)(m + known), n): for a model without known predictors
         the logits are linear in η with these coefficients."""
         zero = dict.fromkeys(self.model.symbols, 0)
-        return Compiled(
-            (RESPONSE,), [e.diff(s).subs(zero) for e in self.theory.logits[1:] for s in self.model.symbols]
-        )
+        return Compiled((RESPONSE,), [e.diff(s).subs(zero) for e in self.theory.logits[1:] for s in self.model.symbols])
 
     @cached_property
     def _log_evidence(self) -> sp.Expr:
@@ -182,9 +180,7 @@ class Kernels:
     def estep(self) -> Compiled:
         """(y, *eta) -> log p(y,z|x) (k), logits (k), E[s|x,y] (m), then `varying_parts`: all that an EM step needs."""
         t = self.theory
-        return self._compile(
-            [*self.model.log_joint, *t.logits, *t.expected_statistic, *self.varying_parts.expressions]
-        )
+        return self._compile([*self.model.log_joint, *t.logits, *t.expected_statistic, *self.varying_parts.expressions])
 
     def log_density(self, y: Array, eta: Array) -> Array:
         """log p(y|x), (n,), relatively accurate also where p is near 1."""
@@ -202,7 +198,7 @@ class Kernels:
 
     def _finite_log_density(self, y: Array, eta: Array) -> Array:
         """log p(y) = -log(1 + Σ_{y'≠y} p(y')/p(y)): no cancellation when the others' probability is tiny."""
-        values = np.asarray(self.model.response.values, dtype=float)  # type: ignore[union-attr]
+        values = np.asarray(self.model.response.values, dtype=float)
         each = np.stack([log_sum_exp(self.log_joint(np.full(eta.shape[1], v), *eta)) for v in values])
         own = values[:, None] == y
         other = log_sum_exp(np.where(own, -np.inf, each)) - np.sum(np.where(own, each, 0.0), axis=0)

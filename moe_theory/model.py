@@ -29,6 +29,11 @@ LABEL = sp.Symbol("z", real=True)
 class Reals:
     """Response domain: every real number (densities with respect to Lebesgue measure)."""
 
+    @property
+    def values(self) -> tuple[int, ...]:
+        """No finite set of values."""
+        return ()
+
     def check(self, name: str, y: Array) -> None:
         """Any finite value will do; that is checked where arrays enter."""
 
@@ -88,7 +93,10 @@ class Model:
 
     def __post_init__(self) -> None:
         put = lambda attribute, value: object.__setattr__(self, attribute, value)
-        put("latent", tuple(sp.Integer(v) if int(v) == v else sp.nsimplify(v, rational=True) for v in self.latent))
+        put(
+            "latent",
+            tuple(sp.Integer(v) if int(v) == v else sp.nsimplify(v, rational=True) for v in self.latent),
+        )
         put("predictors", tuple(self.predictors))
         if len(set(self.latent)) != len(self.latent) or len(self.latent) < 2:
             raise InputError(f"latent: expected at least two distinct values, got {self.latent}")
@@ -101,7 +109,10 @@ class Model:
         if len(set(names)) != len(names):
             raise InputError(f"predictors: expected distinct names, got {names}")
         uniform = -sp.log(len(self.latent))
-        put("log_gate", tuple(uniform if self.gate is None else self._declared("gate", z) for z in self.latent))
+        put(
+            "log_gate",
+            tuple(uniform if self.gate is None else self._declared("gate", z) for z in self.latent),
+        )
         put("log_expert", tuple(self._declared("expert", z) for z in self.latent))
         known = {name: real_array(f"known[{name!r}]", value, ndim=1) for name, value in self.known.items()}
         if len({len(v) for v in known.values()}) > 1:

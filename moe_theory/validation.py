@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from moe_theory.errors import InputError
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # of float64, but for the odd index
 
 
 def real_array(name: str, value: ArrayLike, ndim: int | None = None) -> Array:

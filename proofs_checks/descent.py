@@ -33,7 +33,10 @@ def check(setting: Setting, claimed: Decrease) -> Iterator[Evidence]:
         rest = loss - at(theory, loss, phi) - claimed.guaranteed(theory, eta, phi) - posterior_kl_of(theory, eta, phi)
         base = {new: old for old, new in move.items()}
         yield identity(
-            theory.model, "L_x(η) - L_x(φ) - B_A(η‖φ) - KL(post_η‖post_φ) + [0 at the EM step]", rest + vanishing, base
+            theory.model,
+            "L_x(η) - L_x(φ) - B_A(η‖φ) - KL(post_η‖post_φ) + [0 at the EM step]",
+            rest + vanishing,
+            base,
         )
     for case in setting.all_cases:
         trace = case.trace

@@ -75,7 +75,10 @@ def figures(setting: Setting) -> Mapping[str, Figure]:
     """Measured gap and iterates over the predicted lines, per law."""
     return {
         "rate-" + case.name.lower().replace(",", "").replace(" ", "-").replace("(", "").replace(")", ""): rate_figure(
-            case.trace, predict_rate(case.model, case.law, case.limit_point), title=case.name, limit=case.limit_point
+            case.trace,
+            predict_rate(case.model, case.law, case.limit_point),
+            title=case.name,
+            limit=case.limit_point,
         )
         for case in setting.all_cases
     }

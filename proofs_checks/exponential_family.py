@@ -49,9 +49,7 @@ CLAIM = Claim(
     mutants={
         "statistic of the other label": Family(statistics=lambda t: list(reversed(t.statistics))),
         "natural parameter doubled": Family(parameter=lambda t: 2 * t.natural_parameters),
-        "log-partition of the gate left out": Family(
-            log_partition=lambda t: t.mirror_map.subs(t.model.learnt[-1], 0)
-        ),
+        "log-partition of the gate left out": Family(log_partition=lambda t: t.mirror_map.subs(t.model.learnt[-1], 0)),
         "log-partition with the wrong sign": Family(log_partition=lambda t: -t.mirror_map),
     },
     order=1,

@@ -31,7 +31,12 @@ def check(setting: Setting, claimed: Callable[[Derivation], sp.Matrix]) -> Itera
         ahead, back = (gradient(case.model, case.law, theta + s * step * direction) for s in (1, -1))
         error = float(np.max(np.abs((ahead - back).ravel() / (2 * step) - exact)))
         yield close(
-            case.name, "∇²L times a direction, against central differences of ∇L", error, 0.0, 1e-8, essential=False
+            case.name,
+            "∇²L times a direction, against central differences of ∇L",
+            error,
+            0.0,
+            1e-8,
+            essential=False,
         )
 
 
@@ -46,10 +51,16 @@ CLAIM = Claim(
     claimed=lambda t: t.observed_information,
     mutants={
         "sum instead of difference": lambda t: t.complete_information + t.missing_information,
-        "second moment instead of the covariance": lambda t: t.complete_information
-        - sum((p * s * s.T for p, s in zip(t.posterior, t.statistics, strict=True)), sp.zeros(len(t.model.learnt))),
-        "no missing information across predictors": lambda t: t.complete_information
-        - sp.diag(*t.missing_information.diagonal()),
+        "second moment instead of the covariance": lambda t: (
+            t.complete_information
+            - sum(
+                (p * s * s.T for p, s in zip(t.posterior, t.statistics, strict=True)),
+                sp.zeros(len(t.model.learnt)),
+            )
+        ),
+        "no missing information across predictors": lambda t: (
+            t.complete_information - sp.diag(*t.missing_information.diagonal())
+        ),
         "half the missing information": lambda t: t.complete_information - t.missing_information / 2,
     },
     order=9,

@@ -9,6 +9,8 @@ import numpy as np
 import sympy as sp
 
 from moe_theory.claims import Case, Claim, Evidence, Setting, at_least, identity, note
+from moe_theory.laws import Law
+from moe_theory.model import Model
 from moe_theory.operators import bregman, missing_information_matrix
 from moe_theory.validation import Array
 
@@ -34,12 +36,15 @@ def three_points(claimed: Contraction) -> sp.Expr:
     where ∇L(θ) = ∇A(θ) - ∇A(θ⁺) is the step. Identically 0 in all values, points and gradients.
     """
     alpha = sp.Symbol("alpha", real=True)
-    loss, potential, point, slope = ({k: s for k, s in zip("tns", symbols, strict=True)} for symbols in (
-        sp.symbols("L_t L_n L_s", real=True),
-        sp.symbols("A_t A_n A_s", real=True),
-        [sp.Matrix(sp.symbols(f"{k}1 {k}2", real=True)) for k in "tns"],
-        [sp.Matrix(sp.symbols(f"g{k}1 g{k}2", real=True)) for k in "tns"],
-    ))
+    loss, potential, point, slope = (
+        dict(zip("tns", symbols, strict=True))
+        for symbols in (
+            sp.symbols("L_t L_n L_s", real=True),
+            sp.symbols("A_t A_n A_s", real=True),
+            [sp.Matrix(sp.symbols(f"{k}1 {k}2", real=True)) for k in "tns"],
+            [sp.Matrix(sp.symbols(f"g{k}1 g{k}2", real=True)) for k in "tns"],
+        )
+    )
     b = lambda p, q: potential[p] - potential[q] - slope[q].dot(point[p] - point[q])
     step = slope["t"] - slope["n"]
     convex = loss["s"] - loss["t"] - step.dot(point["s"] - point["t"]) - alpha * b("s", "t")
@@ -102,7 +107,9 @@ def _metric_distance(moves: Array, metric: Array) -> Array:
     return np.sqrt(np.einsum("ti,ij,tj->t", flat, metric, flat))
 
 
-def _region(law, model, thetas, centre, distance, metric, rng):  # type: ignore[no-untyped-def]
+def _region(
+    law: Law, model: Model, thetas: Array, centre: Array, distance: Array, metric: Array, rng: np.random.Generator
+) -> tuple[int | None, float]:
     """(first iterate, α): the largest ball through an iterate on which the sampled λ_max stays below 1."""
     root = np.linalg.inv(np.linalg.cholesky(metric)).T
     directions = rng.standard_normal((POINTS, centre.size))

@@ -50,8 +50,9 @@ CLAIM = Claim(
     claimed=remainder_of,
     mutants={
         "posteriors exchanged": lambda t, phi, eta: bregman_of(t, phi, eta) - posterior_kl_of(t, phi, eta),
-        "sign of the posteriors' divergence": lambda t, phi, eta: bregman_of(t, phi, eta)
-        + posterior_kl_of(t, eta, phi),
+        "sign of the posteriors' divergence": lambda t, phi, eta: (
+            bregman_of(t, phi, eta) + posterior_kl_of(t, eta, phi)
+        ),
         "Bregman arguments exchanged": lambda t, phi, eta: bregman_of(t, eta, phi) - posterior_kl_of(t, eta, phi),
         "no posterior term": lambda t, phi, eta: bregman_of(t, phi, eta),
     },

@@ -17,7 +17,7 @@ from moe_theory.symbolic.identities import find_nonzero, is_identically_positive
 
 @dataclass(frozen=True)
 class Convexity:
-    """hessian - bound·I is claimed positive definite per row, and ∇²A singular exactly where E[xx'] is (`needs_rank`)."""
+    """hessian - bound·I is positive definite per row, and ∇²A singular exactly where E[xx'] is (`needs_rank`)."""
 
     hessian: Callable[[Derivation], sp.Matrix] = lambda t: t.complete_information
     bound: int = 0

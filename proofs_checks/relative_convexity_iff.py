@@ -40,7 +40,13 @@ def check(setting: Setting, claimed: Callable[[MissingInformation], float]) -> I
                 length = float(np.sqrt(v.ravel() @ m.complete @ v.ravel()))
                 others.append(_largest_alpha(case, theta, v / length))
             yield at_least(
-                case.name, f"{what} in random directions, least", min(others), threshold, error, False, DIRECTIONS
+                case.name,
+                f"{what} in random directions, least",
+                min(others),
+                threshold,
+                error,
+                False,
+                DIRECTIONS,
             )
 
 

@@ -28,5 +28,8 @@ def posterior_kl_of(theory: Derivation, eta: sp.Matrix, phi: sp.Matrix) -> sp.Ex
     """KL(P_η(z|x,y) ‖ P_φ(z|x,y))."""
     log = [sp.log(p) for p in theory.posterior]
     return sp.Add(
-        *(at(theory, p, eta) * (at(theory, e, eta) - at(theory, e, phi)) for p, e in zip(theory.posterior, log, strict=True))
+        *(
+            at(theory, p, eta) * (at(theory, e, eta) - at(theory, e, phi))
+            for p, e in zip(theory.posterior, log, strict=True)
+        )
     )

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from moe_theory.evaluation import Evaluation, evaluate
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
-from moe_theory.operators import Evaluation, evaluate
 from moe_theory.validation import Array
 
 

@@ -11,10 +11,11 @@ from moe_theory.algorithms.em import EM
 from moe_theory.algorithms.mirror import inverse_mirror
 from moe_theory.algorithms.trace import Trace, run
 from moe_theory.errors import DegenerateError, InputError
+from moe_theory.evaluation import evaluate
 from moe_theory.kernels import kernels
 from moe_theory.laws.table import Finite
 from moe_theory.model import Model
-from moe_theory.operators import evaluate, outer, predictors
+from moe_theory.sums import outer, predictors
 from moe_theory.validation import Array, whole_number
 
 
@@ -33,7 +34,7 @@ def fit(
     restarts: int = 8,
     seed: int = 0,
     max_iterations: int = 10_000,
-    tolerance: float = 1e-10,
+    tolerance: float = 1e-13,
     progress: Callable[[int], None] | None = None,
 ) -> Fit:
     """Fit θ to a table by EM from `restarts` random responsibilities; the largest likelihood wins.

@@ -8,10 +8,11 @@ import numpy as np
 import scipy.linalg
 
 from moe_theory.errors import DegenerateError
+from moe_theory.evaluation import Evaluation
 from moe_theory.kernels import Part, kernels
 from moe_theory.laws.rows import Law, Rows
 from moe_theory.model import Model
-from moe_theory.operators import Evaluation, InformationSum, outer, predictors
+from moe_theory.sums import InformationSum, outer, predictors
 from moe_theory.validation import Array
 
 TOLERANCE = 1e-14  # on the Newton decrement, relative to the size of the parameter in the same metric
@@ -36,17 +37,15 @@ def inverse_mirror(model: Model, law: Law, target: Array, start: Evaluation) -> 
     return theta
 
 
-def _newton(
-    model: Model, law: Law, part: Part, target: Array, theta: Array, mean: Array, hessian: Array
-) -> Array:
+def _newton(model: Model, law: Law, part: Part, target: Array, theta: Array, mean: Array, hessian: Array) -> Array:
     index, shape = list(part.index), target.shape
     solve = _factor(hessian)
     residual = (mean - target).ravel()
     fresh, best = True, np.inf
     for _ in range(MAX_NEWTON):
         move = -solve(residual)
-        decrement = float(np.sqrt(max(0.0, -residual @ move)))
-        size = float(np.sqrt(max(0.0, theta[index].ravel() @ hessian @ theta[index].ravel())))
+        decrement = float(np.sqrt(np.maximum(0.0, -residual @ move)))
+        size = float(np.sqrt(np.maximum(0.0, theta[index].ravel() @ hessian @ theta[index].ravel())))
         if decrement <= TOLERANCE * (1 + size) or (decrement <= 1e-9 * (1 + size) and decrement >= best / 2 and fresh):
             return theta
         best = min(best, decrement)
@@ -54,8 +53,7 @@ def _newton(
         while True:
             trial = theta.copy()
             trial[index] += (fraction * move).reshape(shape)
-            rows = law.rows(model, trial)
-            moved = _mean(model, rows, part, trial) - target
+            moved = _mean(model, law.rows(model, trial), part, trial) - target
             # Along a descent direction of a convex function: not beyond the minimum by more than half the way in.
             if np.isfinite(moved).all() and moved.ravel() @ move <= -0.5 * slope:
                 break

@@ -18,6 +18,11 @@ from moe_theory.model import Model
 from moe_theory.operators import bregman
 from moe_theory.validation import Array, positive_number, whole_number
 
+ROUNDING, STALLED = (
+    1e-8,
+    20,
+)  # a gradient norm below the first that has not fallen for so many iterations is rounding
+
 Reason = Literal["converged", "max_iterations", "decreased", "nonfinite", "degenerate"]
 
 
@@ -26,11 +31,12 @@ class Trace:
     """Iterates 0 … T of a run and what was measured there.
 
     local: (T+1, m, q) parameters in the coordinates of the run (`coordinates`, None where they are the user's own).
-    objective: L, (T+1,). gradient: ∇L, (T+1, m, q). gradient_norm: ‖∇L‖ in the dual metric, √(∇L'(∇²A)^{-1}∇L), (T+1,), free of the features'
-    units. divergence: B_A(θ_t‖θ_{t+1}) = E KL(p_{t+1}‖p_t), (T,), empty if not asked for. seconds: wall time at
-    which each iterate was known, (T+1,). reason: converged (gradient norm below the tolerance), max_iterations,
-    decreased (the likelihood fell beyond rounding though the theory forbids it), nonfinite, degenerate (a step that
-    has no solution; `message` says which). metric: ∇²A at the last iterate, (m q, m q). accuracy: of the law.
+    objective: L, (T+1,). gradient: ∇L, (T+1, m, q). gradient_norm: ‖∇L‖ in the dual metric, √(∇L'(∇²A)^{-1}∇L), (T+1,),
+    free of the features' units. divergence: B_A(θ_t‖θ_{t+1}) = E KL(p_{t+1}‖p_t), (T,), empty if not asked for.
+    seconds: wall time at which each iterate was known, (T+1,). reason: converged (gradient norm below the tolerance, or
+    at rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
+    nonfinite, degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate,
+    (m q, m q). accuracy: of the law.
     """
 
     algorithm: str
@@ -97,7 +103,12 @@ def run(
     theta = theta if coordinates is None else coordinates.project(theta)
     clock = time.perf_counter()
     at = algorithm.evaluate(theta, law)
-    thetas, objective, gradients, seconds = [theta], [at.objective], [at.gradient], [time.perf_counter() - clock]
+    thetas, objective, gradients, seconds = (
+        [theta],
+        [at.objective],
+        [at.gradient],
+        [time.perf_counter() - clock],
+    )
     norms: list[float] = []
     divergence: list[float] = []
     reason: Reason = "max_iterations"
@@ -109,6 +120,8 @@ def run(
             reason, message = "degenerate", "∇²A is singular to rounding"
         elif norms[-1] <= tolerance:
             reason = "converged"
+        elif norms[-1] <= ROUNDING and len(norms) > STALLED and min(norms[-STALLED:]) >= min(norms[:-STALLED]):
+            reason, message = "converged", f"to rounding: the gradient norm stays above {min(norms):.1e}"
         if reason != "max_iterations" or len(thetas) > limit:
             break
         try:
@@ -132,7 +145,10 @@ def run(
         if callback is not None:
             callback(len(thetas) - 1, at.objective)
         if algorithm.monotone and objective[-1] > objective[-2] + 100 * law.accuracy * (1 + abs(objective[-2])):
-            reason, message = "decreased", f"L rose by {objective[-1] - objective[-2]:.3g} at iteration {len(thetas) - 1}"
+            reason, message = (
+                "decreased",
+                f"L rose by {objective[-1] - objective[-2]:.3g} at iteration {len(thetas) - 1}",
+            )
             metric = at.complete_information(local_model, law)
             norms.append(_dual_norm(metric, at.gradient))
             break

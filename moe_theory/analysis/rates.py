@@ -15,7 +15,8 @@ from moe_theory.laws.montecarlo import MonteCarlo
 from moe_theory.laws.population import Population
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
-from moe_theory.operators import MissingInformation, missing_information_matrix, predictors
+from moe_theory.operators import MissingInformation, missing_information_matrix
+from moe_theory.sums import predictors
 from moe_theory.validation import Array
 
 
@@ -129,7 +130,9 @@ def measure_rate(trace: Trace) -> RateMeasurement:
     steps = np.diff(trace.local.reshape(len(trace.local), -1), axis=0)
     size = float(np.sqrt(trace.local[-1].ravel() @ trace.metric @ trace.local[-1].ravel()))
     # Rows of steps @ factor have Euclidean the length that steps have in the metric.
-    candidates = [_ritz_values(steps @ np.linalg.cholesky(trace.metric), EPSILON * (1 + size), rank, 2) for rank in (1, 2, 3, 4)]
+    candidates = [
+        _ritz_values(steps @ np.linalg.cholesky(trace.metric), EPSILON * (1 + size), rank, 2) for rank in (1, 2, 3, 4)
+    ]
     iterates, iterates_error, at = _best_limit(candidates)
     # Delay-embedded, the decreases of L evolve linearly with the squares of M's eigenvalues.
     falls = trace.decrease
@@ -142,10 +145,11 @@ def measure_rate(trace: Trace) -> RateMeasurement:
 
 
 def _ritz_values(steps: Array, noise: float, rank: int, spare: int) -> tuple[Array, Array]:
-    """(estimate, rounding) at each t, given the noise in a step: the largest Ritz value of M on the `rank` leading directions of the last rank + spare
-    steps, (T, m q), given in coordinates orthonormal in the metric, from the step that each is mapped to.
+    """(estimate, rounding) at each t, given the noise in a step: the largest Ritz value of M on the `rank` leading
+    directions of the last rank + spare steps, from the step that each is mapped to.
 
-    Rank 1 is the Rayleigh quotient; more resolve eigenvalues close to the largest (dynamic mode decomposition).
+    steps: (T, m q), in coordinates orthonormal in the metric. Rank 1 is the Rayleigh quotient; more resolve eigenvalues
+    close to the largest (dynamic mode decomposition).
     """
     window = rank + (spare if rank > 1 else 0)
     estimates, errors = np.full(len(steps), np.nan), np.full(len(steps), np.inf)

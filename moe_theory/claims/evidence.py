@@ -89,7 +89,16 @@ def close(
     """Evidence that two numbers agree within `error`, which the caller derives from resolution or sampling."""
     holds = bool(abs(computed - predicted) <= error) if np.isfinite([computed, predicted]).all() else False
     return Evidence(
-        "estimate", subject, what, holds, float(computed), float(predicted), float(error), trials, essential, witness
+        "estimate",
+        subject,
+        what,
+        holds,
+        float(computed),
+        float(predicted),
+        float(error),
+        trials,
+        essential,
+        witness,
     )
 
 
@@ -106,7 +115,16 @@ def at_least(
     """Evidence that computed >= bound - error (a least slack over `trials`, say)."""
     holds = bool(computed >= bound - error) if np.isfinite(computed) else False
     return Evidence(
-        "estimate", subject, what, holds, float(computed), float(bound), float(error), trials, essential, witness
+        "estimate",
+        subject,
+        what,
+        holds,
+        float(computed),
+        float(bound),
+        float(error),
+        trials,
+        essential,
+        witness,
     )
 
 

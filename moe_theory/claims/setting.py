@@ -72,7 +72,13 @@ class Setting:
     def samples(self) -> list[Case]:
         """Per model: `rows` rows drawn from it."""
         return [
-            Case(f"{m.name}, sample of {self.rows}", m, MonteCarlo(m, t, self.rows, self.seed + 1).data(), t + 0.1, 1e-13)
+            Case(
+                f"{m.name}, sample of {self.rows}",
+                m,
+                MonteCarlo(m, t, self.rows, self.seed + 1).data(),
+                t + 0.1,
+                1e-13,
+            )
             for m, t in zip(self.models, self.truths.values(), strict=True)
         ]
 

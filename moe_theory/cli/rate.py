@@ -110,7 +110,11 @@ def _at_truth(model: Model, vectors: dict[str, Array], dimension: int | None) ->
     truth = model.theta(**{name: vectors[name] for name in model.predictors})
     point = model.theta(**{name: vectors.get(f"at-{name}", vectors[name]) for name in model.predictors})
     prediction = predict_rate(model, Population(model, truth), point)
-    return {**_predicted(prediction), "dimension": truth.shape[1], "at_truth": bool(np.array_equal(point, truth))}
+    return {
+        **_predicted(prediction),
+        "dimension": truth.shape[1],
+        "at_truth": bool(np.array_equal(point, truth)),
+    }
 
 
 def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, Any]:

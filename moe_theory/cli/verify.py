@@ -16,7 +16,13 @@ from moe_theory.claims.registry import select
 from moe_theory.cli.common import check_writable, console, write_atomically
 from moe_theory.errors import InputError
 
-_STYLE = {"proved": "green", "certified": "green", "supported": "cyan", "refuted": "red", "inconclusive": "yellow"}
+_STYLE = {
+    "proved": "green",
+    "certified": "green",
+    "supported": "cyan",
+    "refuted": "red",
+    "inconclusive": "yellow",
+}
 
 
 @click.command()
@@ -98,17 +104,26 @@ def _folder(name: str | None) -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out: expected a folder that can be made or written to, got {name} ({error.strerror})") from error
+        raise InputError(
+            f"--out: expected a folder that can be made or written to, got {name} ({error.strerror})"
+        ) from error
     check_writable("--out", folder / "verify.json")
     return folder
 
 
 def _show(results: list[Result], seconds: float) -> None:
     table = Table(title="Claims", title_justify="left", title_style="bold", row_styles=["", "dim"])
-    for heading, justify in (("claim", "left"), ("verdict", "left"), ("evidence", "left"), ("mutants killed", "right")):
+    for heading, justify in (
+        ("claim", "left"),
+        ("verdict", "left"),
+        ("evidence", "left"),
+        ("mutants killed", "right"),
+    ):
         table.add_column(heading, justify=justify, no_wrap=heading in ("claim", "verdict"))  # type: ignore[arg-type]
     for r in results:
-        mark = f"[{_STYLE[r.verdict]}]{r.verdict}[/]" + ("" if r.verdict == r.claim.expected else f" ≠ {r.claim.expected}")
+        mark = f"[{_STYLE[r.verdict]}]{r.verdict}[/]" + (
+            "" if r.verdict == r.claim.expected else f" ≠ {r.claim.expected}"
+        )
         table.add_row(r.claim.id, mark, _summary(r), f"{r.killed}/{len(r.claim.mutants)}")
     out = console()
     out.print(table)
@@ -118,13 +133,18 @@ def _show(results: list[Result], seconds: float) -> None:
                 out.print(f"{r.claim.id}: against: {e}", markup=False, highlight=False)
         for name in r.survivors:
             out.print(f"{r.claim.id}: mutant survives: {name}", markup=False, highlight=False)
-    real = [e for r in results for e in r.evidence if e.subject.startswith("Old Faithful") and "contraction of EM" in e.what]
+    real = [
+        e for r in results for e in r.evidence if e.subject.startswith("Old Faithful") and "contraction of EM" in e.what
+    ]
     for e in real:
         out.print(f"on real data, measured against predicted: {e}", markup=False, highlight=False)
     fallen = sum(not r.ok for r in results)
     total, killed = sum(len(r.claim.mutants) for r in results), sum(r.killed for r in results)
     verdict = "all as expected" if not fallen else f"{fallen} NOT as expected"
-    out.print(f"{len(results)} claims, {verdict}; {killed} of {total} mutants killed; {seconds:.1f} s", highlight=False)
+    out.print(
+        f"{len(results)} claims, {verdict}; {killed} of {total} mutants killed; {seconds:.1f} s",
+        highlight=False,
+    )
 
 
 def _summary(result: Result) -> str:
@@ -135,5 +155,6 @@ def _summary(result: Result) -> str:
     if identities:
         parts.append(f"{sum(e.holds is True for e in identities)}/{len(identities)} identities reduced to 0")
     if numeric:
-        parts.append(f"{sum(e.holds is True for e in numeric)}/{len(numeric)} numeric checks, {sum(e.trials for e in numeric)} trials")
+        held, trials = sum(e.holds is True for e in numeric), sum(e.trials for e in numeric)
+        parts.append(f"{held}/{len(numeric)} numeric checks, {trials} trials")
     return "; ".join(parts)

@@ -61,7 +61,9 @@ def parse_csv(name: str, text: str) -> Table:
         raise InputError(f"{name}: expected a CSV file, got a binary one")
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
-        parsed = [(tuple(cell.strip() for cell in row), reader.line_num) for row in reader if any(c.strip() for c in row)]
+        parsed = [
+            (tuple(cell.strip() for cell in row), reader.line_num) for row in reader if any(c.strip() for c in row)
+        ]
     except csv.Error as error:
         raise InputError(f"{name}: expected a CSV file, line {reader.line_num}: {error}") from error
     if not parsed:

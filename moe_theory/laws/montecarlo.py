@@ -1,4 +1,4 @@
-"""A sample of (x, y) drawn from a model at a truth, streamed: constant memory, the same numbers for every chunk size."""
+"""A sample of (x, y) drawn from a model at a truth, streamed in constant memory, chunk size immaterial."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class MonteCarlo(Law):
         cells = range(0, self.n, CELL)
         per_chunk = -(-self.chunk // CELL)
         for first in range(0, len(cells), per_chunk):
-            drawn = [self._cell(i, min(CELL, self.n - i * CELL)) for i in range(first, min(first + per_chunk, len(cells)))]
+            drawn = [
+                self._cell(i, min(CELL, self.n - i * CELL)) for i in range(first, min(first + per_chunk, len(cells)))
+            ]
             x = np.concatenate([x for x, _ in drawn], axis=1)
             yield Block(x, np.concatenate([y for _, y in drawn]), 1.0 / self.n)
 

@@ -13,7 +13,7 @@ from moe_theory.laws.gaussian import Frame, Functional, orthonormal, product_ste
 from moe_theory.laws.rows import Block, Coordinates, Law, Rows
 from moe_theory.model import Model, Values
 from moe_theory.symbolic.derive import derive
-from moe_theory.validation import Array, covariance, real_array, unit_interval
+from moe_theory.validation import Array, covariance, real_array
 
 RESOLUTION = 22.0  # default, in nats: λ_max to about 1e-10
 
@@ -70,7 +70,9 @@ class Population(Law):
         of x alone, for functions of the predictors at θ times such polynomials."""
         self.check_dimension(model, [theta])
         if type(model.response) is not type(self.model.response):
-            raise InputError(f"model: expected a response in {self.model.response}, {model.name!r} has {model.response}")
+            raise InputError(
+                f"model: expected a response in {self.model.response}, {model.name!r} has {model.response}"
+            )
         grid = _Quadrature(self, model, theta)
         return Rows(self.dimension, grid.joint, grid.covariates)
 
@@ -100,7 +102,7 @@ class _Quadrature:
 
     def _finite(self) -> Iterator[Block]:
         log_joint = kernels(self.truth).log_joint
-        for value in self.truth.response.values:  # type: ignore[union-attr]
+        for value in self.truth.response.values:
             functionals = self._posterior_functionals(float(value)) + [Functional(v) for v in self.true_rows]
             frame = Frame.make(functionals, self.d, self.nats)
             for t, w in frame.all_points():
@@ -138,8 +140,9 @@ class _Quadrature:
         """Functionals of x that determine the posterior at response y."""
         if not self.model.known:
             return [Functional(row) for row in self._logit_rows(y) @ self.at]
-        # Known predictors enter the logit nonlinearly; all predictors become coordinates, with a bound on the slope.
-        steep = abs(y) + radius(self.nats) * float(np.max(np.linalg.norm(self.at, axis=1)))
+        # Known predictors enter the logit as products; all predictors become coordinates, with a typical slope (twice
+        # a standard deviation of the partner: further out the density is small; the two resolutions tell).
+        steep = 2 * float(np.max(np.linalg.norm(self.at, axis=1)))
         scales = [1.0] * len(self.model.predictors) + [steep] * len(self.model.known)
         return [Functional(v, scale=s) for v, s in zip(self.at, scales, strict=True)]
 

@@ -99,5 +99,3 @@ class Data(Finite):
         super().__init__(x, y, weight, block)
         self.names = names
         full_rank("x", self.x, names)
-
-

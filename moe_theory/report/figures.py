@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from moe_theory.algorithms.trace import Trace
 from moe_theory.analysis.rates import RatePrediction
 from moe_theory.validation import Array
 
 INK, ITERATES, GAP, BOUND = "#333333", "#0b6e99", "#b3541e", "#8a8a8a"
+
+
+class Picture(Figure):
+    """A figure that shows itself in Jupyter without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=110)
+        return buffer.getvalue()
 
 
 def rate_figure(
@@ -25,29 +38,51 @@ def rate_figure(
         local = limit if trace.coordinates is None else trace.coordinates.project(limit)
     moves = (trace.local - local).reshape(len(trace.local), -1)
     distance = np.sqrt(np.einsum("ti,ij,tj->t", moves, trace.metric, moves))
-    gap = np.append(np.cumsum(trace.decrease[::-1])[::-1], 0.0)
+    # From the last iterate to the limit the decrease is half its gradient times the way (there the gradient is 0).
+    rest = float(np.sum(trace.gradient[-1] * (trace.local[-1] - local))) / 2
+    gap = rest + np.append(np.cumsum(trace.decrease[::-1])[::-1], 0.0)
     size = 1 + float(np.sqrt(local.ravel() @ trace.metric @ local.ravel()))
     last = _last_above(distance, max(1e-14, trace.accuracy) * size)
     anchor = last // 3
     t = np.arange(len(distance))
 
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    figure = Picture(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    style = {"linestyle": "none", "markersize": 4.5, "markevery": max(1, last // 40)}
-    axes.plot(t[: last + 1], distance[: last + 1], marker="o", color=ITERATES, label=r"measured $\|\theta_t-\theta^*\|$", **style)
+    style: dict[str, Any] = {"linestyle": "none", "markersize": 4.5, "markevery": max(1, last // 40)}
+    axes.plot(
+        t[: last + 1],
+        distance[: last + 1],
+        marker="o",
+        color=ITERATES,
+        label=r"measured $\|\theta_t-\theta^*\|$",
+        **style,
+    )
     shown = t[(gap > 0) & (t <= last)]
     axes.plot(shown, gap[shown], marker="s", color=GAP, label=r"measured gap $L(\theta_t)-L(\theta^*)$", **style)
     tail = np.arange(anchor, last + 1)
     rate = prediction.lambda_max
     lines = [
-        (distance[anchor], rate, ITERATES, "-", rf"predicted $\lambda_{{\max}}^t$, $\lambda_{{\max}}={rate:.4f}$"),
-        (gap[anchor], rate**2, GAP, "-", rf"predicted $\lambda_{{\max}}^{{2t}}$, $\lambda_{{\max}}^2={rate**2:.4f}$"),
+        (
+            distance[anchor],
+            rate,
+            ITERATES,
+            "-",
+            rf"predicted $\lambda_{{\max}}^t$, $\lambda_{{\max}}={rate:.4f}$",
+        ),
+        (
+            gap[anchor],
+            rate**2,
+            GAP,
+            "-",
+            rf"predicted $\lambda_{{\max}}^{{2t}}$, $\lambda_{{\max}}^2={rate**2:.4f}$",
+        ),
         (gap[anchor], prediction.bound, BOUND, "--", r"the theorem's bound on the gap, $(1-\alpha)^t$"),
     ]
     for height, contraction, colour, dash, label in lines:
         if height > 0:
             axes.plot(tail, height * contraction ** (tail - anchor), dash, color=colour, linewidth=1.4, label=label)
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("EM iteration t")
     axes.set_ylabel(r"distance in the metric $\nabla^2 A$; gap in nats")
     axes.set_title(title or f"{trace.algorithm} on {trace.model.name}", loc="left", color=INK, fontsize=11)

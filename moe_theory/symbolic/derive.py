@@ -71,7 +71,7 @@ class Derivation:
         for j in range(len(self.model.learnt)):
             values = [c[j] for c in columns]
             if finite:
-                values = [v.subs(RESPONSE, y) for v in values for y in self.model.response.values]  # type: ignore[union-attr]
+                values = [v.subs(RESPONSE, y) for v in values for y in self.model.response.values]
             values = [sp.expand(v) for v in values]
             shift.append(min(values) if all(v.is_number for v in values) else sp.Integer(0))
         return tuple((c - sp.Matrix(shift)).applyfunc(sp.expand) for c in columns)
@@ -79,7 +79,10 @@ class Derivation:
     @cached_property
     def statistic(self) -> sp.Matrix:
         """s(y, z) as one (m, 1) expression in y and z (the polynomial in z through the labels)."""
-        return sum((s * self._lagrange(i) for i, s in enumerate(self.statistics)), sp.zeros(len(self.model.learnt), 1)).applyfunc(sp.expand)
+        return sum(
+            (s * self._lagrange(i) for i, s in enumerate(self.statistics)),
+            sp.zeros(len(self.model.learnt), 1),
+        ).applyfunc(sp.expand)
 
     @property
     def natural_parameters(self) -> sp.Matrix:
@@ -154,14 +157,20 @@ class Derivation:
         if self.flat:
             return self.expected_statistic - self.mean
         return sum(
-            (p * sp.Matrix([e.diff(s) for s in self.model.learnt]) for p, e in zip(self.posterior, self.model.log_joint, strict=True)),
+            (
+                p * sp.Matrix([e.diff(s) for s in self.model.learnt])
+                for p, e in zip(self.posterior, self.model.log_joint, strict=True)
+            ),
             sp.zeros(len(self.model.learnt), 1),
         )
 
     @cached_property
     def expected_statistic(self) -> sp.Matrix:
         """E[s | x, y], (m, 1)."""
-        return sum((p * s for p, s in zip(self.posterior, self.statistics, strict=True)), sp.zeros(len(self.model.learnt), 1))
+        return sum(
+            (p * s for p, s in zip(self.posterior, self.statistics, strict=True)),
+            sp.zeros(len(self.model.learnt), 1),
+        )
 
     # Information per row -----------------------------------------------------------------------------------
 
@@ -240,7 +249,10 @@ class Derivation:
                 "natural_parameters": (symbol(r"\eta"), self.natural_parameters),
                 "mirror_map": (symbol(r"A_x(\eta)"), self.mirror_map),
                 "mean": (symbol(r"\nabla A_x(\eta)"), self.mean),
-                "complete_information": (symbol(r"I_{x,y,z} = \nabla^2 A_x(\eta)"), self.complete_information),
+                "complete_information": (
+                    symbol(r"I_{x,y,z} = \nabla^2 A_x(\eta)"),
+                    self.complete_information,
+                ),
             }
         table |= {
             f"posterior[{z}]": (symbol(rf"P(z={z}|x,y)"), p)

@@ -53,7 +53,10 @@ def expect_response(model: Model, label: int, expr: sp.Expr) -> sp.Expr:
 def expect_joint(model: Model, per_label: list[sp.Expr]) -> sp.Expr:
     """E[f(y, z) | x] under the model, f given as one expression in y per label."""
     return sp.Add(
-        *(sp.exp(g) * expect_response(model, i, f) for i, (g, f) in enumerate(zip(model.log_gate, per_label, strict=True)))
+        *(
+            sp.exp(g) * expect_response(model, i, f)
+            for i, (g, f) in enumerate(zip(model.log_gate, per_label, strict=True))
+        )
     )
 
 

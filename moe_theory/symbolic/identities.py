@@ -40,7 +40,7 @@ class Identity:
         return self.witness is not None
 
 
-class _NotRational(Exception):
+class _NotRationalError(Exception):
     """A logarithm stands outside every exponential."""
 
 
@@ -71,9 +71,7 @@ def find_nonzero(expr: sp.Expr, trials: int = 4, seed: int = 0) -> Identity | No
         point = {s: sp.Rational(rng.randint(-300, 300), 100) for s in symbols}
         value = evaluate(expr, point)
         if abs(value) > mpmath.mpf(10) ** (-DIGITS + 20):
-            return Identity(
-                False, {str(s): str(v) for s, v in point.items()}, mpmath.nstr(value, 15), trials=trial + 1
-            )
+            return Identity(False, {str(s): str(v) for s, v in point.items()}, mpmath.nstr(value, 15), trials=trial + 1)
     return None
 
 
@@ -106,7 +104,7 @@ def _number(value: sp.Expr | float) -> mpmath.mpf:
 def _is_zero(expr: sp.Expr, base: Mapping[sp.Symbol, sp.Expr], depth: int) -> bool:
     try:
         return _rational(expr)[0] == 0
-    except _NotRational:
+    except _NotRationalError:
         pass
     symbols = sorted(expr.free_symbols, key=str)
     if not symbols or depth == 0:
@@ -125,10 +123,10 @@ def _constant_zero(expr: sp.Expr) -> bool:
 
 
 def _rational(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
-    """(numerator, denominator, exponential generators) of `expr`; _NotRational if a logarithm stands outside exp."""
+    """(numerator, denominator, exponential generators); _NotRationalError if a logarithm stands outside exp."""
     expr = _split_exponentials(_outer_exponentials(expr))
     if expr.has(softplus) or any(a.free_symbols for a in expr.atoms(sp.log)):
-        raise _NotRational
+        raise _NotRationalError
     exponents: dict[sp.Expr, list[sp.Rational]] = {}
     for e in expr.atoms(sp.exp):
         coefficient, monomial = e.args[0].as_coeff_Mul()
