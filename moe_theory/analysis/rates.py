@@ -173,14 +173,22 @@ def _ritz_values(steps: Array, noise: float, rank: int, spare: int) -> tuple[Arr
 
 
 def _best_limit(candidates: list[tuple[Array, Array]]) -> tuple[float, float, int]:
-    """(value, error, t) with the least error: the largest of three successive changes, summed up as if they went on
-    falling at the measured rate itself (as the share of the nonlinear terms does), plus rounding."""
+    """(value, error, t) with the least error, over candidates of rising rank.
+
+    The error is the largest of: three successive changes, summed up as if they went on falling as they did (at best at
+    the root of the measured rate, as the gap's nonlinear terms do); the difference to the rank below (which says what a further
+    eigenvalue may still change); plus rounding.
+    """
     best = (np.inf, np.nan, 0)
-    for values, noise in candidates:
-        change = np.abs(np.diff(values, prepend=np.nan))
+    for rank, (values, noise) in enumerate(candidates):
+        other = candidates[rank - 1 if rank else min(1, len(candidates) - 1)][0]
+        change, apart = np.abs(np.diff(values, prepend=np.nan)), np.abs(values - other)
         for t in range(3, len(values)):
-            ahead = 1 / max(1 - abs(float(values[t])), 1e-6)
-            error = float(np.max(change[t - 2 : t + 1])) * ahead + float(noise[t])
+            last = change[t - 2 : t + 1]
+            fall = np.sqrt(last[2] / last[0]) if last[0] > 0 else np.inf
+            slowest = min(float(np.sqrt(abs(values[t]))), 0.9999)
+            ratio = float(np.clip(fall if fall < 1 else 0.0, slowest, 0.9999))
+            error = max(float(np.max(last)) / (1 - ratio), float(apart[t]) / 4) + float(noise[t])
             if error < best[0]:
                 best = (error, float(values[t]), t)
     if not np.isfinite(best[0]):

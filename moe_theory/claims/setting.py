@@ -62,25 +62,24 @@ class Setting:
 
     @cached_property
     def populations(self) -> list[Case]:
-        """Per model: the population, EM started off the truth in a direction that M's top eigenvector is part of."""
-        return [
-            Case(f"{m.name}, population", m, Population(m, t, nats=14), t + self._offset(m, t), 1e-9, limit=150)
-            for m, t in zip(self.models, self.truths.values(), strict=True)
-        ]
+        """Per model: the population, EM started off the truth."""
+        made = []
+        for model, truth in zip(self.models, self.truths.values(), strict=True):
+            law = Population(model, truth, nats=14)
+            start = truth + 0.1 * _top_direction(model, law, truth)
+            made.append(Case(f"{model.name}, population", model, law, start, 1e-9, limit=150))
+        return made
 
     @cached_property
     def samples(self) -> list[Case]:
-        """Per model: `rows` rows drawn from it."""
-        return [
-            Case(
-                f"{m.name}, sample of {self.rows}",
-                m,
-                MonteCarlo(m, t, self.rows, self.seed + 1).data(),
-                t + 0.1,
-                1e-13,
-            )
-            for m, t in zip(self.models, self.truths.values(), strict=True)
-        ]
+        """Per model: `rows` rows drawn from it, EM started off the maximum of the likelihood."""
+        made = []
+        for model, truth in zip(self.models, self.truths.values(), strict=True):
+            data = MonteCarlo(model, truth, self.rows, self.seed + 1).data()
+            peak = run(EM(model), data, truth, tolerance=1e-10, divergences=False).last
+            start = peak + 0.3 * _top_direction(model, data, peak)
+            made.append(Case(f"{model.name}, sample of {self.rows}", model, data, start, 1e-13))
+        return made
 
     @cached_property
     def real(self) -> Case:
@@ -94,7 +93,8 @@ class Setting:
     def all_cases(self) -> list[Case]:
         return [*self.populations, *self.samples, self.real]
 
-    def _offset(self, model: Model, truth: Array) -> Array:
-        """0.1 along M's top eigenvector scaled to length 1: a start from which the predicted rate can be seen."""
-        direction = predict_rate(model, Population(model, truth, nats=14), truth).direction
-        return 0.1 * direction / np.linalg.norm(direction)
+
+def _top_direction(model: Model, law: Law, theta: Array) -> Array:
+    """M's top eigenvector at a fixed point, of length 1: from such a start the rate that it predicts can be seen."""
+    direction = predict_rate(model, law, theta).direction
+    return direction / np.linalg.norm(direction)
