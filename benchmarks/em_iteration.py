@@ -1,4 +1,4 @@
-"""One exact EM iteration of SymMoLinE: the core, whole-array NumPy and scikit-learn, interleaved in a process.
+"""One exact EM iteration of SymMoLinE: the core, whole-array NumPy, scikit-learn, interleaved in one process.
 
 An iteration is the objective L(θ), the posterior at θ and the exact M-step (β and the gate) to θ⁺. Every
 contestant starts from the same θ, keeps its own layout of the data (made outside the clock) and has to end at
@@ -138,7 +138,7 @@ def e_step(
     return np.log(2 * np.pi) / 2 - float(np.mean(log_sum(plus, minus))), expit(plus - minus)
 
 
-def contestants(x: np.ndarray, y: np.ndarray) -> Iterator[Callable[[], Callable]]:
+def contestants(x: np.ndarray, y: np.ndarray) -> Iterator[Callable[[], Core | WholeArrays | ScikitLearn]]:
     """What makes each contestant, the core first."""
     yield lambda: Core(x, y)
     yield lambda: WholeArrays(x, y, np.logaddexp, "NumPy, logaddexp")
@@ -224,7 +224,7 @@ def memory(entry: str) -> int:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, processors and BLAS threads (None if threadpoolctl, which scikit-learn brings, is absent)."""
+    """Versions, processors, their load before the run, BLAS threads (None where threadpoolctl is absent)."""
     versions = {"python": platform.python_version()}
     for package in ("numpy", "scipy", "scikit-learn"):
         try:
@@ -239,8 +239,9 @@ def environment() -> dict[str, Any]:
     except ImportError:
         pools = []
     threads = max(pools, default=None)
-    machine = platform.machine()
-    return {"versions": versions, "machine": machine, "cpus": os.cpu_count(), "blas_threads": threads}
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "load": load}
+    return {"versions": versions, **machine, "blas_threads": threads}
 
 
 def show(console: Console, results: list[Result]) -> None:
@@ -279,7 +280,7 @@ def main() -> None:
     console, where = Console(width=None if sys.stdout.isatty() else 120), environment()
     console.print(", ".join(f"{name} {number}" for name, number in where["versions"].items()))
     threads = where["blas_threads"] or "unknown number of"
-    console.print(f"{where['machine']}, {where['cpus']} CPUs, {threads} BLAS threads")
+    console.print(f"{where['machine']}, {where['cpus']} CPUs, load {where['load']}, {threads} BLAS threads")
     if LogisticRegression is None:
         console.print("scikit-learn is absent; its row is left out (the extra `bench` installs it)")
     results = [r for n in options.n for r in compare(n, options.d, options.rounds, options.seed)]

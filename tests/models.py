@@ -51,6 +51,30 @@ def gate_three() -> Model:
     )
 
 
+def offset() -> Model:
+    """Two parallel regressions, 2.5 apart, with a logistic gate; P(z) is not symmetric in x."""
+    return Model(
+        "offset",
+        latent=(0, 1),
+        predictors=("beta", "w"),
+        gate=lambda z, w: log_expit((2 * z - 1) * w),
+        expert=lambda y, z, beta: log_normal(y, beta + 2.5 * z),
+        response=Reals(),
+    )
+
+
+def noisy_labels() -> Model:
+    """Logistic regression on labels of which one in ten was flipped."""
+    return Model(
+        "noisy-labels",
+        latent=(0, 1),
+        predictors=("w",),
+        gate=lambda z, w: log_expit((2 * z - 1) * w),
+        expert=lambda y, z: sp.log(sp.Rational(1, 10)) * (y - z) ** 2 + sp.log(sp.Rational(9, 10)) * (1 - (y - z) ** 2),
+        response=mt.Values((0, 1)),
+    )
+
+
 @dataclass(frozen=True)
 class Case:
     """A model with a truth at which to test it, (m, 3), and a point a short way from it."""
@@ -63,6 +87,20 @@ class Case:
     @property
     def finite(self) -> bool:
         return isinstance(self.model.response, mt.Values)
+
+    def narrow(self, d: int) -> Case:
+        """The same with the first d features only."""
+        known = np.array(self.model.known_coefficients).reshape(-1, 3)[:, :d]
+        return Case(self.id, self.model.with_known(known), self.truth[:, :d], self.near[:, :d])
+
+    def quick(self) -> Case:
+        """A case of which populations are integrated in a second: with known experts, two features."""
+        return self.narrow(2) if self.model.known else self
+
+    def transformed(self, factor: np.ndarray) -> Case:
+        """The same in features u, x = factor u."""
+        known = np.array(self.model.known_coefficients).reshape(-1, len(factor)) @ factor
+        return Case(self.id, self.model.with_known(known), self.truth @ factor, self.near @ factor)
 
     def sample(self, n: int, seed: int = 0) -> mt.Data:
         """n rows drawn from the model at the truth."""
@@ -79,6 +117,8 @@ CASES = (
     _case("linear-0.3", mt.symmetric_linear(0.3), [[0.6, -0.5, 0.2], [0.4, 1.0, -0.3]]),
     _case("logistic", mt.symmetric_logistic(), [[3.0, -1.0, 0.5], [0.4, 2.0, -0.3]]),
     _case("balanced", balanced(), [[1.5, -0.5, 0.8]]),
+    _case("offset", offset(), [[1.5, -0.5, 0.2], [0.4, 1.0, -0.3]]),
+    _case("noisy-labels", noisy_labels(), [[1.5, -0.5, 0.8]]),
     _case("gate-only", gate_only(), [[0.7, 1.0, -0.3]]),
     _case("gate-three", gate_three(), [[0.7, 1.0, -0.3], [-0.4, 0.2, 1.1]]),
 )

@@ -52,8 +52,12 @@ def sector_step(nats: float) -> float:
 
 
 def product_step(nats: float) -> float:
-    """The same for a factor of a product of two normals, whose poles at v ≈ -n ± iπ/2n (n normal) narrow the sector."""
-    return float(2 * np.pi**2 / (nats + POLES) ** 2)
+    """The same for a factor of a product of two normals, whose poles at v ≈ -n ± iπ/2n (n normal) narrow the sector.
+
+    Integrating the other factor first smooths them: 2.5 times what the poles alone demand is as exact as once (and so
+    is 4 times, measured on λ_max at signal-to-noise ratios up to 15).
+    """
+    return float(5 * np.pi**2 / (nats + POLES) ** 2)
 
 
 def orthonormal(vectors: Sequence[Array], dimension: int) -> tuple[Array, list[int]]:
