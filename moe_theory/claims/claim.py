@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from moe_theory.claims.evidence import Evidence
 from moe_theory.claims.setting import Setting
+from moe_theory.errors import MoeTheoryError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,10 +94,18 @@ def check_claim(claim: Claim, setting: Setting, progress: Callable[[str], None] 
     tell = progress or (lambda _: None)
     clock = time.perf_counter()
     tell(claim.id)
-    evidence = tuple(claim.check(setting, claim.claimed))
+    evidence = tuple(_evidence(claim, setting, claim.claimed))
     survivors = []
     for name, mutant in claim.mutants.items():
         tell(f"{claim.id}: mutant {name}")
-        if not any(e.holds is False and e.kind != "note" for e in claim.check(setting, mutant)):
+        if not any(e.holds is False and e.kind != "note" for e in _evidence(claim, setting, mutant)):
             survivors.append(name)
     return Result(claim, verdict(evidence), evidence, tuple(survivors), time.perf_counter() - clock)
+
+
+def _evidence(claim: Claim, setting: Setting, claimed: Any) -> Iterator[Evidence]:
+    """The check's evidence; where it cannot go on, that it could not tell (which neither supports nor refutes)."""
+    try:
+        yield from claim.check(setting, claimed)
+    except MoeTheoryError as error:
+        yield Evidence("estimate", claim.id, f"the check stopped: {error}", None)

@@ -84,7 +84,7 @@ def verify(
         "seconds": round(seconds, 3),
         "claims": [r.to_dict() for r in results],
     }
-    content = (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
+    content = (json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     if json_file == "-":
         click.echo(content.decode(), nl=False)
     else:
