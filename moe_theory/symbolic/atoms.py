@@ -122,6 +122,17 @@ def log_sum_exp(terms: list[sp.Expr]) -> sp.Expr:
     return total
 
 
+def exp_tidy(expr: sp.Expr) -> sp.Expr:
+    """exp(expr) with exp(-softplus(t)) written as expit(-t)."""
+    rest, factors = [], []
+    for term in sp.Add.make_args(expr):
+        if isinstance(-term, softplus):
+            factors.append(expit(-(-term).args[0]))
+        else:
+            rest.append(term)
+    return sp.Mul(sp.exp(sp.Add(*rest)), *factors)
+
+
 def absorb_logs(expr: sp.Expr) -> sp.Expr:
     """Recognise log(a + b exp(t)) with positive numbers a, b and write it with `softplus`; other terms stay."""
     expr = sp.expand_log(expr.rewrite(sp.exp) if expr.has(sp.cosh, sp.tanh) else expr, force=True)

@@ -10,7 +10,7 @@ import sympy as sp
 
 from moe_theory.errors import CurvedModelError
 from moe_theory.model import LABEL, RESPONSE, Model, Values
-from moe_theory.symbolic.atoms import log_sum_exp
+from moe_theory.symbolic.atoms import exp_tidy, expit, log_sum_exp
 from moe_theory.symbolic.classify import curvature_obstruction, points, require_exponential_family
 from moe_theory.symbolic.expectation import NormalExpert, normal_experts
 from moe_theory.symbolic.identities import prove_zero
@@ -132,8 +132,6 @@ class Derivation:
     @cached_property
     def posterior(self) -> tuple[sp.Expr, ...]:
         """P(z|x,y) for each label, as a logistic function of differences of logits (never overflows)."""
-        from moe_theory.symbolic.atoms import expit
-
         if len(self.logits) == 2:
             return expit(-self.logits[1]), expit(self.logits[1])
         return tuple(
@@ -144,7 +142,7 @@ class Derivation:
     @property
     def density(self) -> sp.Expr:
         """The marginal p(y|x) = Σ_z p(y,z|x)."""
-        return sp.Add(*(sp.exp(e) for e in self.model.log_joint))
+        return sp.Add(*(exp_tidy(e) for e in self.model.log_joint))
 
     @property
     def log_density(self) -> sp.Expr:
