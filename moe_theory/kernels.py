@@ -15,7 +15,7 @@ import sympy as sp
 from moe_theory.model import RESPONSE, Model, Values
 from moe_theory.symbolic.atoms import log_sum_exp as nested_log_sum_exp
 from moe_theory.symbolic.derive import Derivation, derive
-from moe_theory.symbolic.lower import Compiled
+from moe_theory.symbolic.lower import Compiled, log_sum_exp
 from moe_theory.validation import Array
 
 
@@ -203,12 +203,6 @@ class Kernels:
         own = values[:, None] == y
         other = log_sum_exp(np.where(own, -np.inf, each)) - np.sum(np.where(own, each, 0.0), axis=0)
         return -(np.maximum(other, 0.0) + np.log1p(np.exp(-np.abs(other))))
-
-
-def log_sum_exp(terms: Array) -> Array:
-    """log Σ exp over the first axis; -inf entries are allowed where another is finite."""
-    top = np.max(terms, axis=0)
-    return top + np.log(np.sum(np.exp(terms - top), axis=0))
 
 
 def unpack_upper(values: list, m: int) -> list[tuple[int, int, Array | float]]:

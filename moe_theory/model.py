@@ -77,7 +77,7 @@ class Model:
     >>> model = Model("balanced", latent=(-1, 1), predictors=("beta",), gate=None,
     ...               expert=lambda y, z, beta: log_normal(y, z * beta), response=Reals())
     >>> model.log_joint[1]
-    -(-eta_beta + y)**2/2 - log(pi) - 3*log(2)/2 + log(2)/2
+    -(-eta_beta + y)**2/2 - 3*log(2)/2 - log(pi)/2
     """
 
     name: str

@@ -123,8 +123,7 @@ def bregman(model: Model, law: Law, phi: Array, theta: Array) -> float:
     """B_A(φ‖θ) = A(φ) - A(θ) - ⟨∇A(θ), φ - θ⟩ >= 0, the tangent at the second argument.
 
     On a table the three terms are subtracted row by row, unless the arguments are so near that only cancellation
-    would be left. Then, and for laws that are integrated for one parameter at a time, it is the integral of
-    (1-t) δ'∇²A(θ+tδ)δ over t in [0, 1], which keeps its relative accuracy.
+    would be left. Then it is the integral of (1-t) δ'∇²A(θ+tδ)δ over t in [0, 1], which keeps its relative accuracy.
     """
     move = phi - theta
     rows = law.rows(model, theta)
@@ -140,6 +139,9 @@ def bregman(model: Model, law: Law, phi: Array, theta: Array) -> float:
             total += average(block, change - np.sum(k.mean(*eta) * step[: len(model.predictors)], axis=0))
         if largest > 1e-2:
             return total
+    elif np.max(np.abs(move)) > 0.5:
+        slope = float(np.sum(mean_map(model, law, theta) * move))
+        return mirror_map(model, law, phi) - mirror_map(model, law, theta) - slope
     flat = move.ravel()
     pieces = 1 if np.max(np.abs(move)) < 0.1 else 4
     total = 0.0

@@ -16,6 +16,8 @@ Array = NDArray[Any]  # of float64, but for the odd index
 def real_array(name: str, value: ArrayLike, ndim: int | None = None) -> Array:
     """`value` as a finite float64 array with `ndim` axes; InputError names the first entry that is not finite."""
     try:
+        if np.iscomplexobj(value):
+            raise TypeError
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: expected real numbers, got {_brief(value)}") from error

@@ -17,6 +17,7 @@ from moe_theory.validation import Array
 
 TOLERANCE = 1e-14  # on the Newton decrement, relative to the size of the parameter in the same metric
 MAX_NEWTON = 200
+SATURATED = 1e-10  # least curvature of A, relative to the features' Gram matrix, that is still a solution
 
 
 def inverse_mirror(model: Model, law: Law, target: Array, start: Evaluation) -> Array:
@@ -47,6 +48,7 @@ def _newton(model: Model, law: Law, part: Part, target: Array, theta: Array, mea
         decrement = float(np.sqrt(np.maximum(0.0, -residual @ move)))
         size = float(np.sqrt(np.maximum(0.0, theta[index].ravel() @ hessian @ theta[index].ravel())))
         if decrement <= TOLERANCE * (1 + size) or (decrement <= 1e-9 * (1 + size) and decrement >= best / 2 and fresh):
+            _refuse_saturation(model, hessian, law.rows(model, theta).gram, len(index))
             return theta
         best = min(best, decrement)
         slope, fraction = residual @ move, 1.0
@@ -69,6 +71,18 @@ def _newton(model: Model, law: Law, part: Part, target: Array, theta: Array, mea
             hessian = _hessian(model, law.rows(model, theta), part, theta)
             solve = _factor(hessian)
     raise DegenerateError(f"the M-step of {model.name} did not converge in {MAX_NEWTON} Newton steps")
+
+
+def _refuse_saturation(model: Model, hessian: Array, gram: Array, size: int) -> None:
+    """Where the features separate the labels, Newton's gradient vanishes only because the curvature does."""
+    scale = np.tile(np.sqrt(np.maximum(np.diagonal(gram), 1e-300)), size)
+    curvature = np.linalg.eigvalsh(hessian / np.outer(scale, scale))[0]
+    spread = np.linalg.eigvalsh(gram / np.outer(scale[: len(gram)], scale[: len(gram)]))[0]
+    if curvature < SATURATED * spread:
+        raise DegenerateError(
+            f"the M-step of {model.name} has no finite solution: the features separate the labels (curvature of A"
+            f" {curvature / spread:.1e} of the features')"
+        )
 
 
 def _mean(model: Model, rows: Rows, part: Part, theta: Array) -> Array:

@@ -125,19 +125,23 @@ def run(
         if reason != "max_iterations" or len(thetas) > limit:
             break
         try:
-            theta = algorithm.step(theta, law)
+            # A step that explodes is a reason to stop, not a warning.
+            with np.errstate(over="ignore", invalid="ignore"):
+                theta = algorithm.step(theta, law)
+                if np.isfinite(theta).all():
+                    at = algorithm.evaluate(theta, law)
         except DegenerateError as error:
             reason, message = "degenerate", str(error)
             break
         if not np.isfinite(theta).all():
             reason, message = "nonfinite", "the step is not finite"
             break
-        at = algorithm.evaluate(theta, law)
-        if not np.isfinite(at.objective):
+        if not (np.isfinite(at.objective) and np.isfinite(at.gradient).all()):
             reason, message = "nonfinite", "L is not finite at the next iterate"
             break
         if divergences:
-            divergence.append(bregman(local_model, law, thetas[-1], theta))
+            with np.errstate(over="ignore", invalid="ignore"):
+                divergence.append(bregman(local_model, law, thetas[-1], theta))
         thetas.append(theta)
         objective.append(at.objective)
         gradients.append(at.gradient)

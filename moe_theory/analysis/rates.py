@@ -103,6 +103,7 @@ def standard_error(model: Model, law: MonteCarlo, theta: Array, m: MissingInform
 
 
 EPSILON = 4e-16
+LOOK_BACK = 4  # successive changes of an estimate that its error is judged by
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ class RateMeasurement:
     """EM's contraction on a run, near its end but above the rounding of the iterates.
 
     iterates: of successive steps δ_t, as a Rayleigh–Ritz value in the metric ∇²A, in which M is self-adjoint. gap: of
-    successive decreases of L, to compare with lambda_max². *_error: largest of the last three changes plus rounding.
-    at: the iteration the first was read at.
+    successive decreases of L, to compare with lambda_max². *_error: estimates of what they are off by (see
+    `_best_limit`). at: the iteration the first was read at.
     """
 
     iterates: float
@@ -141,7 +142,7 @@ def measure_rate(trace: Trace) -> RateMeasurement:
     embedded = np.stack([falls[i : max(usable - 2, 0) + i] / iterates ** (2 * i) for i in range(3)], axis=1)
     candidates = [_ritz_values(embedded, 0.0, rank, 0) for rank in (1, 2, 3)]
     gap, gap_error, _ = _best_limit(candidates)
-    return RateMeasurement(iterates, iterates_error + trace.accuracy, gap, gap_error + trace.accuracy, at)
+    return RateMeasurement(iterates, iterates_error + trace.accuracy, gap, 3 * gap_error + trace.accuracy, at)
 
 
 def _ritz_values(steps: Array, noise: float, rank: int, spare: int) -> tuple[Array, Array]:
@@ -166,29 +167,31 @@ def _ritz_values(steps: Array, noise: float, rank: int, spare: int) -> tuple[Arr
         u, s, w = np.linalg.svd(v, full_matrices=False)
         if s[rank - 1] <= 1e-13:
             continue
-        mapped = u[:, :rank].T @ image @ w[:rank].T / s[:rank]
-        estimates[t] = np.max(np.linalg.eigvals(mapped).real)
-        errors[t] = noise / lengths[t - 1]
+        mapped = image @ w[:rank].T / s[:rank]
+        values, vectors = np.linalg.eig(u[:, :rank].T @ mapped)
+        top = int(np.argmax(values.real))
+        estimates[t] = values[top].real
+        errors[t] = np.linalg.norm((mapped - values[top] * u[:, :rank]) @ vectors[:, top]) + noise / lengths[t - 1]
     return estimates, errors
 
 
 def _best_limit(candidates: list[tuple[Array, Array]]) -> tuple[float, float, int]:
     """(value, error, t) with the least error, over candidates of rising rank.
 
-    The error is the largest of: three successive changes, summed up as if they went on falling as they did (at best at
-    the root of the measured rate, as the gap's nonlinear terms do); the difference to the rank below (which says what a further
-    eigenvalue may still change); plus rounding.
+    The error is an estimate, not a bound: the largest of the last changes, summed up as if they went on falling as they
+    did (at best at the root of the measured rate, as the gap's nonlinear terms do), and of the difference to the rank
+    below (which says what a further eigenvalue may still change), plus the candidate's own residual and rounding.
     """
     best = (np.inf, np.nan, 0)
-    for rank, (values, noise) in enumerate(candidates):
+    for rank, (values, own) in enumerate(candidates):
         other = candidates[rank - 1 if rank else min(1, len(candidates) - 1)][0]
         change, apart = np.abs(np.diff(values, prepend=np.nan)), np.abs(values - other)
-        for t in range(3, len(values)):
-            last = change[t - 2 : t + 1]
-            fall = np.sqrt(last[2] / last[0]) if last[0] > 0 else np.inf
+        for t in range(LOOK_BACK, len(values)):
+            last = change[t - LOOK_BACK + 1 : t + 1]
+            fall = (last[-1] / last[0]) ** (1 / (LOOK_BACK - 1)) if last[0] > 0 else np.inf
             slowest = min(float(np.sqrt(abs(values[t]))), 0.9999)
             ratio = float(np.clip(fall if fall < 1 else 0.0, slowest, 0.9999))
-            error = max(float(np.max(last)) / (1 - ratio), float(apart[t]) / 4) + float(noise[t])
+            error = max(float(np.max(last)) / (1 - ratio), float(apart[t])) + float(own[t])
             if error < best[0]:
                 best = (error, float(values[t]), t)
     if not np.isfinite(best[0]):

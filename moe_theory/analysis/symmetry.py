@@ -16,6 +16,7 @@ def distance(model: Model, theta: ArrayLike, truth: ArrayLike) -> float:
     >>> distance(symmetric_linear(), [[1, 0], [0, 1]], [[-1, 0], [0, -1]])
     0.0
     """
-    a, b = model.check_theta("theta", theta), model.check_theta("truth", truth)
+    a = model.check_theta("theta", theta)
+    b = model.check_theta("truth", truth, a.shape[1])
     moved = [np.array(g.tolist(), dtype=float) @ a for g in derive(model).symmetries]
     return min(float(np.linalg.norm(g - b)) for g in moved)

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_theory.errors import DerivationError, InputError
-from moe_theory.kernels import kernels, log_sum_exp
+from moe_theory.kernels import kernels
 from moe_theory.laws.gaussian import Frame, Functional, orthonormal, product_step, radius
 from moe_theory.laws.rows import Block, Coordinates, Law, Rows
 from moe_theory.model import Model, Values
 from moe_theory.symbolic.derive import derive
+from moe_theory.symbolic.lower import log_sum_exp
 from moe_theory.validation import Array, covariance, real_array
 
 RESOLUTION = 22.0  # default, in nats: λ_max to about 1e-10
@@ -36,8 +37,8 @@ class Population(Law):
         self.theta = model.check_theta("theta", theta)
         self.dimension = self.theta.shape[1]
         self.factor = None if covariance is None else np.linalg.cholesky(_covariance(covariance, self.dimension))
-        if not 5 <= nats <= 40:
-            raise InputError(f"nats: expected a resolution between 5 and 40, got {nats:g}")
+        if not isinstance(nats, int | float) or not 5 <= nats <= 40:
+            raise InputError(f"nats: expected a resolution between 5 and 40, got {nats!r}")
         self.nats = float(nats)
         self.accuracy = 10 * float(np.exp(-self.nats))
         if not isinstance(model.response, Values):
@@ -69,7 +70,7 @@ class Population(Law):
         """Rows exact for functions of y and the posterior at θ times polynomials of degree 2 in x, and, for the law
         of x alone, for functions of the predictors at θ times such polynomials."""
         self.check_dimension(model, [theta])
-        if type(model.response) is not type(self.model.response):
+        if model.response != self.model.response:
             raise InputError(
                 f"model: expected a response in {self.model.response}, {model.name!r} has {model.response}"
             )
@@ -142,8 +143,9 @@ class _Quadrature:
             return [Functional(row) for row in self._logit_rows(y) @ self.at]
         # Known predictors enter the logit as products; all predictors become coordinates, with a typical slope (twice
         # a standard deviation of the partner: further out the density is small; the two resolutions tell).
-        steep = 2 * float(np.max(np.linalg.norm(self.at, axis=1)))
-        scales = [1.0] * len(self.model.predictors) + [steep] * len(self.model.known)
+        steep = 2 * np.max(np.abs(self._posterior_slope()), axis=0) * np.max(np.linalg.norm(self.at, axis=1))
+        learnt = len(self.model.predictors)
+        scales = [1.0] * learnt + steep[learnt:].tolist()
         return [Functional(v, scale=s) for v, s in zip(self.at, scales, strict=True)]
 
     def _logit_rows(self, y: float) -> Array:

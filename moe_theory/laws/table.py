@@ -47,10 +47,10 @@ class Finite(Law):
         """
         if not isinstance(model.response, Values):
             raise InputError(f"model: expected a finite response, {model.name!r} has {model.response}")
-        points = real_array("x", x, ndim=2)
-        theta = model.check_theta("theta", theta, points.shape[1])
+        base = cls(x, np.zeros(len(real_array("x", x, ndim=2))), weight)
+        points, weights = base.x, np.broadcast_to(base.weight, base.y.shape)
+        theta = model.check_theta("theta", theta, base.dimension)
         eta = model.coefficients(theta) @ points.T
-        weights = np.full(len(points), 1 / len(points)) if weight is None else real_array("weight", weight, ndim=1)
         values = model.response.values
         y = [np.full(len(points), float(v)) for v in values]
         joint = [weights * np.exp(kernels(model).log_density(v, eta)) for v in y]
@@ -98,4 +98,4 @@ class Data(Finite):
     ) -> None:
         super().__init__(x, y, weight, block)
         self.names = names
-        full_rank("x", self.x, names)
+        full_rank("x", self.x * np.sqrt(np.reshape(self.weight * len(self), (-1, 1))), names)

@@ -98,6 +98,35 @@ class softplus(sp.Function):  # noqa: N801
         return body if exp is None else rf"{body}^{{{exp}}}"
 
 
+class LogSumExp(sp.Function):
+    """log Σ exp(t_i) of three or more terms (two are a `softplus`), the log-partition of a categorical law."""
+
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        """The softmax, from the terms' differences so that it neither overflows nor cancels."""
+        own = self.args[argindex - 1]
+        return sp.exp(-log_sum_exp([sp.expand(t - own) for t in self.args]))
+
+    def _eval_rewrite_as_exp(self, *args: sp.Expr, **kwargs: Any) -> sp.Expr:
+        return sp.log(sp.Add(*(sp.exp(t) for t in args)))
+
+    def lowered(self) -> sp.Expr:
+        """The same call: a primitive of the kernels."""
+        return self
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.exp)._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        terms = "+".join("1" if t == 0 else f"e^{{{printer._print(t)}}}" for t in self.args)
+        body = rf"\log\left({terms}\right)"
+        return body if exp is None else rf"{body}^{{{exp}}}"
+
+
+STABLE = (expit, softplus, LogSumExp)
+
+
 def log_expit(t: sp.Expr) -> sp.Expr:
     """log of the logistic sigmoid, -softplus(-t)."""
     return -softplus(-sp.sympify(t))
@@ -115,11 +144,12 @@ def exact(value: Any) -> sp.Expr:
 
 
 def log_sum_exp(terms: list[sp.Expr]) -> sp.Expr:
-    """log Σ exp(term) as nested softplus of differences: stable, and differentiable without overflow."""
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + softplus(term - total)
-    return total
+    """log Σ exp(term) with stable functions."""
+    if len(terms) == 1:
+        return terms[0]
+    if len(terms) == 2:
+        return terms[0] + softplus(terms[1] - terms[0])
+    return LogSumExp(*terms)
 
 
 def exp_tidy(expr: sp.Expr) -> sp.Expr:
@@ -155,4 +185,4 @@ def absorb_logs(expr: sp.Expr) -> sp.Expr:
 
 def lower_atoms(expr: sp.Expr) -> sp.Expr:
     """Replace the stable functions by primitives that neither overflow nor lose relative accuracy."""
-    return expr.replace(lambda e: isinstance(e, expit | softplus), lambda e: e.lowered())
+    return expr.replace(lambda e: isinstance(e, STABLE), lambda e: e.lowered())

@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 
 import sympy as sp
 
-from moe_theory.errors import NotExponentialFamilyError
+from moe_theory.errors import DerivationError, NotExponentialFamilyError
 from moe_theory.model import RESPONSE, Model, Values
 from moe_theory.symbolic.identities import prove_zero
 
@@ -30,6 +30,31 @@ def require_exponential_family(model: Model) -> None:
                         f"model {model.name!r}: not an exponential family in (y, z): the term {term} of"
                         f" log p(y|x, z={z}) is not a product of a function of y and a function of {s}"
                     )
+
+
+def require_probability_law(model: Model) -> None:
+    """DerivationError unless the gate sums to 1, and so do experts of a finite response; normal experts have the
+    normal constant and a negative quadratic term."""
+    total = sp.Add(*(sp.exp(e) for e in model.log_gate)) - 1
+    if not prove_zero(total).proved:
+        raise DerivationError(f"model {model.name!r}: expected Σ_z P(z|x) = 1, got log P = {model.log_gate}")
+    for z, expert in zip(model.latent, model.log_expert, strict=True):
+        curvature = expert.diff(RESPONSE, 2)
+        if model.response.values:
+            residue = sp.Add(*(sp.exp(expert.subs(RESPONSE, y)) for y in model.response.values)) - 1
+            normalised = prove_zero(residue).proved
+        elif curvature.is_number:
+            # exp(a + b y + c y²) integrates to 1 exactly if c < 0 and a = log(-c/π)/2 + b²/4c.
+            c, b = curvature / 2, expert.diff(RESPONSE).subs(RESPONSE, 0)
+            normalised = bool(c.is_negative)
+            if normalised:
+                normalised = prove_zero(expert.subs(RESPONSE, 0) - sp.log(-c / sp.pi) / 2 - b**2 / (4 * c)).proved
+        else:
+            continue
+        if not normalised:
+            raise DerivationError(
+                f"model {model.name!r}: expected Σ_y or ∫ p(y|x,z) dy = 1, got log p(y|x, z={z}) = {expert}"
+            )
 
 
 def curvature_obstruction(model: Model) -> str | None:

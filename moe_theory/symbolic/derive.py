@@ -11,7 +11,12 @@ import sympy as sp
 from moe_theory.errors import CurvedModelError
 from moe_theory.model import LABEL, RESPONSE, Model, Values
 from moe_theory.symbolic.atoms import exp_tidy, expit, log_sum_exp
-from moe_theory.symbolic.classify import curvature_obstruction, points, require_exponential_family
+from moe_theory.symbolic.classify import (
+    curvature_obstruction,
+    points,
+    require_exponential_family,
+    require_probability_law,
+)
 from moe_theory.symbolic.expectation import NormalExpert, normal_experts
 from moe_theory.symbolic.identities import prove_zero
 
@@ -20,7 +25,8 @@ from moe_theory.symbolic.identities import prove_zero
 def derive(model: Model) -> Derivation:
     """Derive the exponential family of a declared model and all that follows from it.
 
-    Raises NotExponentialFamilyError naming the offending term. A curved family is derived as far as it goes:
+    Raises NotExponentialFamilyError naming the offending term, DerivationError if a density is not
+    normalised. A curved family is derived as far as it goes:
     `obstruction` says why it is not flat, and what needs flatness (statistic, mirror map, M) raises CurvedModelError.
 
     >>> from moe_theory.zoo import symmetric_linear
@@ -31,6 +37,7 @@ def derive(model: Model) -> Derivation:
     expit(2*eta_beta*y + eta_w)
     """
     require_exponential_family(model)
+    require_probability_law(model)
     return Derivation(model)
 
 

@@ -17,7 +17,7 @@ from functools import reduce
 import mpmath
 import sympy as sp
 
-from moe_theory.symbolic.atoms import expit, softplus
+from moe_theory.symbolic.atoms import STABLE, LogSumExp, expit, softplus
 
 DIGITS = 50
 
@@ -84,14 +84,15 @@ def evaluate(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Expr | float], digits: 
 
 
 def exact_form(expr: sp.Expr) -> sp.Expr:
-    """`expr` with every stable atom written in exp and log."""
-    return expr.replace(lambda e: isinstance(e, expit | softplus), lambda e: e.rewrite(sp.exp))
+    """`expr` with every stable atom written in exp and log, as it is almost everywhere (no DiracDelta)."""
+    expr = expr.replace(sp.DiracDelta, lambda *_: sp.Integer(0))
+    return expr.replace(lambda e: isinstance(e, STABLE), lambda e: e.rewrite(sp.exp))
 
 
 def is_identically_positive(expr: sp.Expr) -> bool:
     """True if `expr`, rational in exponentials, is a quotient of polynomials in them with positive coefficients only.
 
-    Sufficient, not necessary; symbols outside exponentials may occur only in even powers.
+    Sufficient, not necessary; symbols outside exponentials may occur only in even powers, and not in every term.
     """
     numerator, denominator, generators = _rational(sp.sympify(expr))
     return all(_positive_coefficients(part, generators) for part in (numerator, denominator))
@@ -125,7 +126,7 @@ def _constant_zero(expr: sp.Expr) -> bool:
 def _rational(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
     """(numerator, denominator, exponential generators); _NotRationalError if a logarithm stands outside exp."""
     expr = _split_exponentials(_outer_exponentials(expr))
-    if expr.has(softplus) or any(a.free_symbols for a in expr.atoms(sp.log)):
+    if expr.has(softplus, LogSumExp) or any(a.free_symbols for a in expr.atoms(sp.log)):
         raise _NotRationalError
     exponents: dict[sp.Expr, list[sp.Rational]] = {}
     for e in expr.atoms(sp.exp):
@@ -157,6 +158,8 @@ def _split_exponentials(expr: sp.Expr) -> sp.Expr:
             coefficient, rest = term.as_coeff_Mul()
             if isinstance(rest, softplus):
                 factors.append((1 + split(rest.args[0])) ** coefficient)
+            elif isinstance(rest, LogSumExp):
+                factors.append(sp.Add(*(split(t) for t in rest.args)) ** coefficient)
             elif isinstance(rest, sp.log):
                 factors.append(rest.args[0] ** coefficient)
             else:
@@ -168,10 +171,10 @@ def _split_exponentials(expr: sp.Expr) -> sp.Expr:
 
 def _positive_coefficients(poly: sp.Expr, generators: Sequence[sp.Symbol]) -> bool:
     others = sorted(poly.free_symbols - set(generators), key=str)
+    never_zero = False
     for term in sp.Add.make_args(poly):
         coefficient, rest = term.as_independent(*generators, *others)
-        if not coefficient.is_positive:
+        if not coefficient.is_positive or any(sp.degree(rest, s) % 2 for s in others if rest.has(s)):
             return False
-        if any(sp.degree(rest, s) % 2 for s in others if rest.has(s)):
-            return False
-    return True
+        never_zero = never_zero or not rest.has(*others)
+    return never_zero

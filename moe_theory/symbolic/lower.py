@@ -16,7 +16,17 @@ _NUMPY = {
     "positive_part": lambda t: np.maximum(t, 0.0),
     "negative_part": lambda t: np.minimum(t, 0.0),
     "log1p": np.log1p,
+    "LogSumExp": lambda *terms: log_sum_exp(np.stack(np.broadcast_arrays(*terms))),
 }
+
+
+def log_sum_exp(terms: Array) -> Array:
+    """log Σ exp over the first axis, relatively accurate also near 0; -inf is allowed where another term is finite."""
+    top = np.argmax(terms, axis=0)[None]
+    largest = np.take_along_axis(terms, top, axis=0)
+    shares = np.exp(terms - largest)
+    np.put_along_axis(shares, top, 0.0, axis=0)
+    return largest[0] + np.log1p(np.sum(shares, axis=0))
 
 
 class Compiled:
