@@ -43,7 +43,7 @@ CANCELLING = {
     "log_gate": lambda t: t.model.log_gate,
     "log_expert": lambda t: t.model.log_expert,
     "logits": lambda t: t.logits,
-    "log_evidence": lambda t: [kernels(t.model)._log_evidence],
+    "log_evidence": lambda t: kernels(t.model).log_evidence.expressions,
     "expected_statistic": lambda t: [
         sum(p * abs(s[j]) for p, s in zip(t.posterior, t.statistics, strict=True)) for j in range(len(t.mean))
     ],
@@ -88,7 +88,7 @@ def reference(arguments, expressions, arrays, places: int) -> list[list[mpmath.m
 @pytest.mark.parametrize("name", KERNELS)
 def test_kernels_against_50_digits(case: Case, name: str, scale: float) -> None:
     kernel = getattr(kernels(case.model), name)
-    y, eta = inputs(case, scale, 25)
+    y, eta = inputs(case, scale, 20)
     arrays = arguments(kernel, case, y, eta)
     with np.errstate(all="raise", under="ignore"):
         values = kernel(*arrays)
@@ -112,13 +112,13 @@ def test_the_reference_itself_is_exact() -> None:
 
 @pytest.mark.parametrize("scale", [1, 30, 800])
 def test_log_density_against_50_digits(case: Case, scale: float) -> None:
-    y, eta = inputs(case, scale, 40)
+    y, eta = inputs(case, scale, 20)
     with np.errstate(all="raise", under="ignore"):
         values = kernels(case.model).log_density(y, eta)
     assert values.shape == y.shape
     theory = kernels(case.model).theory
     wanted = [sp.log(theory.density), *map(magnitude, case.model.log_joint)]
-    exact = reference((RESPONSE, *case.model.symbols), wanted, [y, *eta], 1500)
+    exact = reference((RESPONSE, *case.model.symbols), wanted, [y, *eta], digits(scale))
     for value, (right, *sizes) in zip(values, exact, strict=True):
         # Where the response is finite, log p is relatively accurate even where p is near 1 (its terms cancel there).
         size = abs(right) if case.finite else max(sizes)
@@ -129,7 +129,7 @@ def test_log_density_against_50_digits(case: Case, scale: float) -> None:
 def test_all_kernels_are_finite_and_quiet_at_the_extremes(case: Case, n: int) -> None:
     k, corners = kernels(case.model), np.array([-800.0, -37.0, 0.0, 1e-300, 800.0])
     rng = np.random.default_rng(n)
-    for _ in range(40):
+    for _ in range(15):
         eta = rng.choice(corners, (len(case.model.names), n))
         y = rng.choice(np.array(case.model.response.values if case.finite else corners, dtype=float), n)
         for name in (*KERNELS, "posterior_step", "varying_parts", "estep", "logit_coefficients"):

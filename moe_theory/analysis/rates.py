@@ -104,6 +104,7 @@ def standard_error(model: Model, law: MonteCarlo, theta: Array, m: MissingInform
 
 EPSILON = 4e-16
 LOOK_BACK = 4  # successive changes of an estimate that its error is judged by
+GAP_CAUTION = 10  # close eigenvalues are harder to tell apart in one sequence of numbers than in one of vectors
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def measure_rate(trace: Trace) -> RateMeasurement:
     embedded = np.stack([falls[i : max(usable - 2, 0) + i] / iterates ** (2 * i) for i in range(3)], axis=1)
     candidates = [_ritz_values(embedded, 0.0, rank, 0) for rank in (1, 2, 3)]
     gap, gap_error, _ = _best_limit(candidates)
-    return RateMeasurement(iterates, iterates_error + trace.accuracy, gap, 3 * gap_error + trace.accuracy, at)
+    return RateMeasurement(iterates, iterates_error + trace.accuracy, gap, GAP_CAUTION * gap_error + trace.accuracy, at)
 
 
 def _ritz_values(steps: Array, noise: float, rank: int, spare: int) -> tuple[Array, Array]:
