@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from moe_theory.algorithms import EM
 from moe_theory.analysis.rates import RatePrediction, measure_rate, predict_rate
 from moe_theory.claims import Claim, Evidence, Setting, at_least, close, identity
+from moe_theory.laws import Population
 from moe_theory.operators import missing_information_matrix
 from moe_theory.report.figures import rate_figure
 from moe_theory.symbolic.derive import Derivation
-
 
 DIGITS = 1e-4  # relative accuracy to which a run is claimed to show the predicted rate, besides its own error estimate
 
@@ -81,7 +81,7 @@ def figures(setting: Setting) -> Mapping[str, Figure]:
             case.trace,
             predict_rate(case.model, case.law, case.limit_point),
             title=case.name,
-            limit=case.limit_point,
+            limit=case.limit_point if isinstance(case.law, Population) else None,
         )
         for case in setting.all_cases
     }

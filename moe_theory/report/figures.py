@@ -30,12 +30,14 @@ def rate_figure(
 ) -> Figure:
     """Distance to the limit and gap L - L* against the iteration, over the lines λ_max^t, λ_max^{2t} and (1-α)^t.
 
-    limit: the fixed point, (m, d), by default the last iterate (whose own distance, 0, is not drawn). Distances are
-    in the metric ∇²A at the last iterate. The predicted lines start where the run has settled (a third of the way).
+    limit: the fixed point, (m, d), by default the last iterate extrapolated by its last step. Distances are in the
+    metric ∇²A at the last iterate. The predicted lines start where the run has settled (a third of the way).
     """
-    local = trace.local[-1]
     if limit is not None:
         local = limit if trace.coordinates is None else trace.coordinates.project(limit)
+    else:
+        rate = min(prediction.lambda_max, 1 - 1e-6)
+        local = trace.local[-1] + (trace.local[-1] - trace.local[max(len(trace.local) - 2, 0)]) * rate / (1 - rate)
     moves = (trace.local - local).reshape(len(trace.local), -1)
     distance = np.sqrt(np.einsum("ti,ij,tj->t", moves, trace.metric, moves))
     # From the last iterate to the limit the decrease is half its gradient times the way (there the gradient is 0).
