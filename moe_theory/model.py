@@ -47,6 +47,10 @@ class Values:
 
     values: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if len(set(self.values)) < 2:
+            raise InputError(f"values: expected at least two distinct responses, got {self.values}")
+
     def check(self, name: str, y: Array) -> None:
         """InputError unless every entry of `y` is one of the values."""
         bad = ~np.isin(y, np.asarray(self.values, dtype=float))
@@ -93,10 +97,7 @@ class Model:
 
     def __post_init__(self) -> None:
         put = lambda attribute, value: object.__setattr__(self, attribute, value)
-        put(
-            "latent",
-            tuple(sp.Integer(v) if int(v) == v else sp.nsimplify(v, rational=True) for v in self.latent),
-        )
+        put("latent", tuple(_label(v) for v in self.latent))
         put("predictors", tuple(self.predictors))
         if len(set(self.latent)) != len(self.latent) or len(self.latent) < 2:
             raise InputError(f"latent: expected at least two distinct values, got {self.latent}")
@@ -142,7 +143,10 @@ class Model:
         missing = [name for name in wanted if name not in scope]
         if missing:
             raise InputError(f"{part}: expected arguments among {sorted(scope)}, got {missing[0]!r}")
-        expr = sp.nsimplify(sp.sympify(function(**{name: scope[name] for name in wanted})), rational=True)
+        value = function(**{name: scope[name] for name in wanted})
+        if not isinstance(value, sp.Expr | int | float):
+            raise InputError(f"{part}: expected a SymPy expression for z = {z}, got {value!r}")
+        expr = sp.nsimplify(sp.sympify(value), rational=True)
         unknown = expr.free_symbols - set(scope.values())
         if unknown:
             raise InputError(f"{part}: expected an expression in {sorted(map(str, scope))}, got {unknown.pop()} in it")
@@ -203,3 +207,11 @@ class Model:
     def coefficients(self, theta: Array) -> Array:
         """θ with the known predictors' rows appended, (m + number known, d)."""
         return np.vstack([theta, np.array(self.known_coefficients)]) if self.known_coefficients else theta
+
+
+def _label(value: Any) -> sp.Expr:
+    """A latent label as an exact number."""
+    number = sp.nsimplify(value, rational=True) if isinstance(value, int | float | sp.Number) else sp.nan
+    if not number.is_finite:
+        raise InputError(f"latent: expected finite numbers, got {value!r}")
+    return number

@@ -76,7 +76,7 @@ def _error(model: Model, law: Law, theta: Array, m: MissingInformation) -> float
     condition = float(np.linalg.cond(m.complete / np.outer(scale, scale)))
     rounding = float(np.finfo(float).eps) * len(scale) * condition * max(1.0, m.lambda_max)
     if isinstance(law, Population):
-        coarse = missing_information_matrix(model, law.at_resolution(max(law.nats - 4, 5.0)), theta)
+        coarse = missing_information_matrix(model, law.at_resolution(law.nats - 4), theta)
         return abs(m.lambda_max - coarse.lambda_max) + rounding
     if isinstance(law, MonteCarlo):
         return standard_error(model, law, theta, m)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -62,8 +63,8 @@ class Population(Law):
 
     def at_resolution(self, nats: float) -> Population:
         """The same law with a quadrature whose errors are of order exp(-nats)."""
-        other = Population(self.model, self.theta, nats=nats)
-        other.factor = self.factor
+        other = copy.copy(self)
+        other.nats, other.accuracy = float(nats), 10 * float(np.exp(-nats))
         return other
 
     def rows(self, model: Model, theta: Array) -> Rows:
@@ -140,7 +141,9 @@ class _Quadrature:
     def _posterior_functionals(self, y: float) -> list[Functional]:
         """Functionals of x that determine the posterior at response y."""
         if not self.model.known:
-            return [Functional(row) for row in self._logit_rows(y) @ self.at]
+            at_zero = kernels(self.model).logits(np.array([y]), *np.zeros((len(self.at), 1)))[1:, 0]
+            rows = self._logit_rows(y) @ self.at
+            return [Functional(row, float(constant)) for row, constant in zip(rows, at_zero, strict=True)]
         # Known predictors enter the logit as products; all predictors become coordinates, with a typical slope (twice
         # a standard deviation of the partner: further out the density is small; the two resolutions tell).
         steep = 2 * np.max(np.abs(self._posterior_slope()), axis=0) * np.max(np.linalg.norm(self.at, axis=1))
