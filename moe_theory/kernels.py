@@ -84,7 +84,7 @@ class Kernels:
     @cached_property
     def logit_coefficients(self) -> Compiled:
         """(y) -> ∂(logits of labels 1…)/∂η at η = 0, ((k - 1)(m + known), n): for a model without known predictors
-        the logits are linear in η with these coefficients."""
+        the logits are affine in η with these coefficients."""
         zero = dict.fromkeys(self.model.symbols, 0)
         return Compiled((RESPONSE,), [e.diff(s).subs(zero) for e in self.theory.logits[1:] for s in self.model.symbols])
 

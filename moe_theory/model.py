@@ -48,6 +48,8 @@ class Values:
     values: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if not all(isinstance(v, int | float) for v in self.values):
+            raise InputError(f"values: expected numbers, got {self.values}")
         if len(set(self.values)) < 2:
             raise InputError(f"values: expected at least two distinct responses, got {self.values}")
 

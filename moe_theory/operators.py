@@ -125,6 +125,7 @@ def bregman(model: Model, law: Law, phi: Array, theta: Array) -> float:
     On a table the three terms are subtracted row by row, unless the arguments are so near that only cancellation
     would be left. Then it is the integral of (1-t) δ'∇²A(θ+tδ)δ over t in [0, 1], which keeps its relative accuracy.
     """
+    phi, theta = (model.check_theta(n, t, law.dimension) for n, t in (("phi", phi), ("theta", theta)))
     move = phi - theta
     rows = law.rows(model, theta)
     if not rows.split:
@@ -158,6 +159,7 @@ def kl(model: Model, law: Law, theta: Array, phi: Array) -> float:
 
 def posterior_kl(model: Model, law: Law, theta: Array, phi: Array) -> float:
     """E KL(P_θ(z|x,y) ‖ P_φ(z|x,y)) over the rows of a table or sample."""
+    phi, theta = (model.check_theta(n, t, law.dimension) for n, t in (("phi", phi), ("theta", theta)))
     k, rows = kernels(model), law.rows(model, theta)
     if rows.split:
         raise InputError("law: expected a table or a sample for the posterior's divergence, got a population")

@@ -65,9 +65,12 @@ def full_rank(name: str, x: Array, labels: tuple[str, ...] | None = None) -> Non
     n, d = x.shape
     if n < d:
         raise InputError(f"{name}: expected at least as many rows as features, got {n} rows and {d} features")
-    scale = np.sqrt(np.mean(x * x, axis=0))
+    scale = np.max(np.abs(x), axis=0)
     if np.any(scale == 0):
         raise InputError(f"{name}: expected full column rank, but {_column(int(np.argmin(scale)), labels)} is all zero")
+    if np.max(scale) > 1e153:
+        raise InputError(f"{name}: expected values whose squares are finite, got {np.max(scale):g}")
+    scale = scale * np.sqrt(np.mean((x / scale) ** 2, axis=0))
     r = np.abs(np.diagonal(np.linalg.qr(x / scale, mode="r"))) / np.sqrt(n)
     if np.min(r) < 1e-10:
         column = int(np.argmax(r < 1e-10))

@@ -16,7 +16,7 @@ import moe_theory as mt
 from moe_theory import Model, Reals, Values, derive, expit, log_expit, log_normal, softplus
 from moe_theory.errors import CurvedModelError, DerivationError, InputError, NotExponentialFamilyError
 from moe_theory.model import LABEL, RESPONSE
-from moe_theory.symbolic.atoms import absorb_logs, exact, log_sum_exp, lower_atoms
+from moe_theory.symbolic.atoms import LogSumExp, absorb_logs, exact, log_sum_exp, lower_atoms
 from moe_theory.symbolic.expectation import expect_joint
 from moe_theory.symbolic.identities import evaluate, exact_form, is_identically_positive, prove_zero
 from moe_theory.symbolic.lower import Compiled
@@ -344,6 +344,21 @@ def test_atoms_at_zero_and_their_assumptions() -> None:
     assert not lower_atoms(softplus(T - softplus(S)) * expit(S)).has(softplus, expit)
 
 
+def test_the_categorical_log_partition() -> None:
+    terms, total = (S, T, U), LogSumExp(S, T, U)
+    definition = sp.log(sp.exp(S) + sp.exp(T) + sp.exp(U))
+    assert prove_zero(total - definition).proved and prove_zero(total - definition + S - T).refuted
+    for t in terms:
+        assert prove_zero(total.diff(t) - definition.diff(t)).proved
+        assert prove_zero(total.diff(t, S) - definition.diff(t, S)).proved
+    compiled = Compiled(terms, [total, *(total.diff(t) for t in terms)])
+    with np.errstate(all="raise", under="ignore"):
+        values = compiled(np.array([0.0, 800.0]), np.array([0.0, -800.0]), np.array([0.0, 0.5]))
+    np.testing.assert_allclose(values[:, 0], [np.log(3), 1 / 3, 1 / 3, 1 / 3], rtol=1e-15)
+    np.testing.assert_allclose(values[:3, 1], [800, 1, 0], rtol=1e-15)
+    assert sp.latex(LogSumExp(sp.Integer(0), S, T)) == r"\log\left(1+e^{s}+e^{t}\right)"
+
+
 def test_atoms_print_as_latex() -> None:
     assert sp.latex(expit(T)) == r"\sigma\left(t\right)"
     assert sp.latex(expit(T) ** 2) == r"\sigma\left(t\right)^{2}"
@@ -365,7 +380,7 @@ def test_atoms_print_as_latex() -> None:
 )
 def test_logs_of_sums_of_exponentials_become_softplus(expr: sp.Expr) -> None:
     stable = absorb_logs(expr)
-    assert stable.has(softplus) and not any(a.free_symbols for a in stable.atoms(sp.log))
+    assert stable.has(softplus, LogSumExp) and not any(a.free_symbols for a in stable.atoms(sp.log))
     assert prove_zero(stable - expr).proved
 
 

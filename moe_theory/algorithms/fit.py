@@ -42,6 +42,8 @@ def fit(
     Short runs (50 iterations) from every start select the one that is run to the end. Raises InputError if no start
     leads anywhere (e.g. labels that the features separate).
     """
+    if not isinstance(data, Finite):
+        raise InputError(f"data: expected a table (Data or Finite), got {type(data).__name__}")
     rng = np.random.default_rng(whole_number("seed", seed))
     short, failures = [], []
     for i in range(whole_number("restarts", restarts, least=1)):

@@ -101,6 +101,23 @@ def run(
     law, local_model, coordinates = law.reduce(model, theta)
     algorithm = algorithm.localised(local_model)
     theta = theta if coordinates is None else coordinates.project(theta)
+    # What explodes is a reason to stop, not a warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _iterate(algorithm, model, law, coordinates, theta, limit, tolerance, divergences, callback)
+
+
+def _iterate(
+    algorithm: Algorithm,
+    model: Model,
+    law: Law,
+    coordinates: Coordinates | None,
+    theta: Array,
+    limit: int,
+    tolerance: float,
+    divergences: bool,
+    callback: Callable[[int, float], None] | None,
+) -> Trace:
+    local_model = algorithm.model
     clock = time.perf_counter()
     at = algorithm.evaluate(theta, law)
     thetas, objective, gradients, seconds = (
@@ -116,7 +133,9 @@ def run(
     while True:
         metric = at.complete_information(local_model, law)
         norms.append(_dual_norm(metric, at.gradient))
-        if not np.isfinite(norms[-1]):
+        if not np.isfinite(at.objective):
+            reason, message = "nonfinite", "L is not finite at the start"
+        elif not np.isfinite(norms[-1]):
             reason, message = "degenerate", "∇²A is singular to rounding"
         elif norms[-1] <= tolerance:
             reason = "converged"
@@ -125,11 +144,9 @@ def run(
         if reason != "max_iterations" or len(thetas) > limit:
             break
         try:
-            # A step that explodes is a reason to stop, not a warning.
-            with np.errstate(over="ignore", invalid="ignore"):
-                theta = algorithm.step(theta, law)
-                if np.isfinite(theta).all():
-                    at = algorithm.evaluate(theta, law)
+            theta = algorithm.step(theta, law)
+            if np.isfinite(theta).all():
+                at = algorithm.evaluate(theta, law)
         except DegenerateError as error:
             reason, message = "degenerate", str(error)
             break
@@ -140,8 +157,7 @@ def run(
             reason, message = "nonfinite", "L is not finite at the next iterate"
             break
         if divergences:
-            with np.errstate(over="ignore", invalid="ignore"):
-                divergence.append(bregman(local_model, law, thetas[-1], theta))
+            divergence.append(bregman(local_model, law, thetas[-1], theta))
         thetas.append(theta)
         objective.append(at.objective)
         gradients.append(at.gradient)

@@ -97,5 +97,7 @@ class Data(Finite):
         block: int = BLOCK,
     ) -> None:
         super().__init__(x, y, weight, block)
+        if names is not None and len(names) != self.dimension:
+            raise InputError(f"names: expected {self.dimension} names, got {len(names)}")
         self.names = names
         full_rank("x", self.x * np.sqrt(np.reshape(self.weight * len(self), (-1, 1))), names)

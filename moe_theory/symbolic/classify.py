@@ -37,7 +37,10 @@ def require_probability_law(model: Model) -> None:
     normal constant and a negative quadratic term."""
     total = sp.Add(*(sp.exp(e) for e in model.log_gate)) - 1
     if not prove_zero(total).proved:
-        raise DerivationError(f"model {model.name!r}: expected Σ_z P(z|x) = 1, got log P = {model.log_gate}")
+        raise DerivationError(
+            f"model {model.name!r}: expected Σ_z P(z|x) = 1 exactly (rationals, not floats, in logarithms),"
+            f" got log P = {model.log_gate}"
+        )
     for z, expert in zip(model.latent, model.log_expert, strict=True):
         curvature = expert.diff(RESPONSE, 2)
         if model.response.values:
