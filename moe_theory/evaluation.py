@@ -11,7 +11,7 @@ from moe_theory.kernels import kernels
 from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.model import Model
 from moe_theory.operators import mirror_map
-from moe_theory.sums import InformationSum, average, outer, predictors, stack
+from moe_theory.sums import InformationSum, average, outer, predictors
 from moe_theory.validation import Array
 
 
@@ -53,32 +53,27 @@ def evaluate(model: Model, law: Law, theta: Array) -> Evaluation:
         mean, hessians = mean_and_hessians(model, rows, theta)
         evidence, target = 0.0, np.zeros_like(mean)
         for block in rows:
-            step = kernels(model).posterior_step(block.y, *predictors(model, block, theta))
+            step = kernels(model).posterior_step.rows(block.y, *predictors(model, block, theta))
             evidence += average(block, step[0])
             target += outer(block, step[1:])
         return Evaluation(theta, mirror_map(model, law, theta) - evidence, target, mean, hessians)
-    k = kernels(model)
-    labels, m = len(model.latent), len(model.predictors)
-    sums = _PartSums(model, rows)
-    total, target, mean = 0.0, np.zeros((m, rows.dimension)), np.zeros((m, rows.dimension))
+    k, m, sums = kernels(model).estep, len(model.predictors), _PartSums(model, rows)
+    total, target = 0.0, np.zeros((m, rows.dimension))
     for block in rows:
-        eta = predictors(model, block, theta)
-        values = k.estep.rows(block.y, *eta)
-        total += average(block, k.combine_log_density(values[:labels], values[labels : 2 * labels], block.y, eta))
-        start = 2 * labels
-        target += outer(block, stack(values[start : start + m], block))
-        mean += sums.add(block, values[start + m :])
-    return Evaluation(theta, -total, target, sums.completemean(mean, theta), sums.hessians())
+        values = k.rows(block.y, *predictors(model, block, theta))
+        total += average(block, values[0])
+        target += outer(block, values[1 : 1 + m])
+        sums.add(block, values[1 + m :])
+    return Evaluation(theta, -total, target, sums.mean(theta), sums.hessians())
 
 
 def mean_and_hessians(model: Model, rows: Rows, theta: Array) -> tuple[Array, tuple[Array | None, ...]]:
     """∇A(θ) and ∇²A(θ) by parts, in one pass over x."""
     k, sums = kernels(model).varying_parts, _PartSums(model, rows)
-    mean = np.zeros((len(model.predictors), rows.dimension))
     if sums.varying:
         for block in rows.covariates():
-            mean += sums.add(block, k.rows(*predictors(model, block, theta)))
-    return sums.completemean(mean, theta), sums.hessians()
+            sums.add(block, k.rows(*predictors(model, block, theta)))
+    return sums.mean(theta), sums.hessians()
 
 
 class _PartSums:
@@ -89,27 +84,27 @@ class _PartSums:
         self.parts = kernels(model).parts
         self.varying = [p for p in self.parts if p.constant is None]
         self.sums = [InformationSum(len(p.index), rows, p.hessian.constant) for p in self.varying]
+        self._mean = np.zeros((len(model.predictors), rows.dimension))
 
-    def add(self, block: Block, values: Sequence[Array | float]) -> Array:
-        """Add a block's Hessians, given its kernel values (means, Hessians per varying part); returns its ∇A."""
-        mean = np.zeros((len(self.model.predictors), self.rows.dimension))
+    def add(self, block: Block, values: Sequence[Array | float]) -> None:
+        """Add a block, given its kernel values: ∇A_x, then the upper triangle of ∇²A_x, per varying part."""
         for part, total in zip(self.varying, self.sums, strict=True):
             q = len(part.index)
-            mean[list(part.index)] = outer(block, stack(values[:q], block))
+            self._mean[list(part.index)] += outer(block, values[:q])
             size = q * (q + 1) // 2
             total.add(block, values[q : q + size])
             values = values[q + size :]
-        return mean
 
-    def completemean(self, mean: Array, theta: Array) -> Array:
+    def mean(self, theta: Array) -> Array:
+        """∇A(θ), (m, d): the sums, and what the quadratic parts' Gram matrix gives."""
+        mean, rows = self._mean.copy(), self.rows
         for part in self.parts:
             if part.constant is not None and part.offset is not None:
                 index = list(part.index)
-                mean[index] = part.constant @ theta[index] @ self.rows.gram + np.outer(
-                    part.offset, self.rows.first_moment
-                )
+                mean[index] = part.constant @ theta[index] @ rows.gram + np.outer(part.offset, rows.first_moment)
         return mean
 
     def hessians(self) -> tuple[Array | None, ...]:
+        """∇²A(θ) per part, None for the quadratic ones."""
         made = iter(self.sums)
         return tuple(next(made).matrix() if part.constant is None else None for part in self.parts)

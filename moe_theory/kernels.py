@@ -6,13 +6,15 @@ and free of warnings for predictors up to ±800.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
 import sympy as sp
 
-from moe_theory.model import RESPONSE, Model, Values
+from moe_theory.model import RESPONSE, Model
+from moe_theory.symbolic.atoms import larger
 from moe_theory.symbolic.atoms import log_sum_exp as nested_log_sum_exp
 from moe_theory.symbolic.derive import Derivation, derive
 from moe_theory.symbolic.lower import Compiled, log_sum_exp
@@ -29,13 +31,14 @@ def kernels(model: Model) -> Kernels:
 class Part:
     """A set of predictors whose mirror map is separate from the others' (∇²A is block diagonal in the parts).
 
-    index: which learnt predictors. expressions: ∇A_x (q), then the upper triangle of ∇²A_x (q (q+1)/2); mean, hessian:
-    their kernels, of (*eta).
+    index: which learnt predictors. expressions: ∇A_x (q), then the upper triangle of ∇²A_x (q (q+1)/2); uses: the
+    predictors in them (indices into `model.names`). mean, hessian: their kernels, of the predictors used.
     constant: ∇²A_x, (q, q), where it does not depend on η, else None; then ∇A_x = constant η + offset, offset (q,).
     """
 
     index: tuple[int, ...]
     expressions: tuple[sp.Expr, ...]
+    uses: tuple[int, ...]
     mean: Compiled
     hessian: Compiled
     constant: Array | None
@@ -159,47 +162,57 @@ class Kernels:
                 zero = dict.fromkeys(learnt, 0)
                 offset = np.array([float(e.subs(zero)) for e in mean])
             expressions = (*mean, *_upper(sub))
+            uses = tuple(i for i, s in enumerate(self.model.symbols) if any(e.has(s) for e in expressions))
+            arguments = [self.model.symbols[i] for i in uses]
             made.append(
                 Part(
                     index,
                     expressions,
-                    Compiled(self.model.symbols, mean),
-                    Compiled(self.model.symbols, _upper(sub)),
+                    uses,
+                    Compiled(arguments, mean, sharing=True),
+                    Compiled(arguments, _upper(sub), sharing=True),
                     constant,
                     offset,
                 )
             )
         return tuple(made)
 
+    @property
+    def _varying_expressions(self) -> list[sp.Expr]:
+        return [e for part in self.parts if part.constant is None for e in part.expressions]
+
     @cached_property
     def varying_parts(self) -> Compiled:
         """(*eta) -> ∇A_x then the upper triangle of ∇²A_x, part by part, for the parts whose Hessian varies."""
-        return self._compile([e for part in self.parts if part.constant is None for e in part.expressions], False)
+        return Compiled(self.model.symbols, self._varying_expressions, sharing=True)
 
     @cached_property
     def estep(self) -> Compiled:
-        """(y, *eta) -> log p(y,z|x) (k), logits (k), E[s|x,y] (m), then `varying_parts`: all that an EM step needs."""
+        """(y, *eta) -> log p(y|x), E[s|x,y] (m), then `varying_parts`: all that an EM step needs, computed together.
+
+        log p(y|x) = log p(y,z|x) - log P(z|x,y) for every z; the likeliest label loses nothing.
+        """
         t = self.theory
-        return self._compile([*self.model.log_joint, *t.logits, *t.expected_statistic, *self.varying_parts.expressions])
+        top, share = self.model.log_joint[0], t.posterior[0]
+        for joint, posterior in zip(self.model.log_joint[1:], t.posterior[1:], strict=True):
+            top, share = larger(top, joint), larger(share, posterior)
+        log_density = top - sp.log(share)
+        arguments = (RESPONSE, *self.model.symbols)
+        return Compiled(arguments, [log_density, *t.expected_statistic, *self._varying_expressions], sharing=True)
 
-    def log_density(self, y: Array, eta: Array) -> Array:
+    def log_density(self, y: Array, eta: Sequence[Array] | Array) -> Array:
         """log p(y|x), (n,), relatively accurate also where p is near 1."""
-        finite = isinstance(self.model.response, Values)
-        joint, logits = ([], []) if finite else (self.log_joint.rows(y, *eta), self.logits.rows(y, *eta))
-        return self.combine_log_density(joint, logits, y, eta)
-
-    def combine_log_density(self, joint: list, logits: list, y: Array, eta: Array) -> Array:
-        """log p(y|x) from log p(y,z|x) and the logits where these suffice."""
-        if isinstance(self.model.response, Values):
+        if self.model.response.values:
             return self._finite_log_density(y, eta)
+        joint, logits = self.log_joint.rows(y, *eta), self.logits.rows(y, *eta)
         if len(joint) == 2:
             return np.maximum(joint[0], joint[1]) + np.log1p(np.exp(-np.abs(logits[1])))
         return log_sum_exp(np.stack(np.broadcast_arrays(*joint)))
 
-    def _finite_log_density(self, y: Array, eta: Array) -> Array:
+    def _finite_log_density(self, y: Array, eta: Sequence[Array] | Array) -> Array:
         """log p(y) = -log(1 + Σ_{y'≠y} p(y')/p(y)): no cancellation when the others' probability is tiny."""
         values = np.asarray(self.model.response.values, dtype=float)
-        each = np.stack([log_sum_exp(self.log_joint(np.full(eta.shape[1], v), *eta)) for v in values])
+        each = np.stack([log_sum_exp(self.log_joint(np.full(len(y), v), *eta)) for v in values])
         own = values[:, None] == y
         other = log_sum_exp(np.where(own, -np.inf, each)) - np.sum(np.where(own, each, 0.0), axis=0)
         return -(np.maximum(other, 0.0) + np.log1p(np.exp(-np.abs(other))))

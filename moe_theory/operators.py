@@ -131,10 +131,8 @@ def bregman(model: Model, law: Law, phi: Array, theta: Array) -> float:
     if not rows.split:
         k, total, largest = kernels(model), 0.0, 0.0
         for block in rows:
-            eta, step = (
-                predictors(model, block, theta),
-                predictors(model, block, phi) - predictors(model, block, theta),
-            )
+            eta = np.stack(predictors(model, block, theta))
+            step = np.stack(predictors(model, block, phi)) - eta
             largest = max(largest, float(np.max(np.abs(step))))
             change = k.mirror_map(*(eta + step))[0] - k.mirror_map(*eta)[0]
             total += average(block, change - np.sum(k.mean(*eta) * step[: len(model.predictors)], axis=0))

@@ -12,9 +12,11 @@ from moe_theory.model import Model
 from moe_theory.validation import Array
 
 
-def predictors(model: Model, block: Block, theta: Array) -> Array:
-    """η = Θx for every row of a block, (m + known, n)."""
-    return model.coefficients(theta) @ block.x
+def predictors(model: Model, block: Block, theta: Array, uses: Sequence[int] | None = None) -> list[Array]:
+    """η = Θx for every row of a block, one (n,) array per predictor (or per index in `uses`)."""
+    rows = model.coefficients(theta)
+    # A product per predictor: BLAS takes longer for a matrix of two rows than for two vectors.
+    return [row @ block.x for row in (rows if uses is None else rows[list(uses)])]
 
 
 class InformationSum:
@@ -47,15 +49,12 @@ def average(block: Block, values: Array) -> float:
     return block.weight * float(np.sum(values)) if isinstance(block.weight, float) else float(block.weight @ values)
 
 
-def outer(block: Block, values: Array) -> Array:
+def outer(block: Block, values: Sequence[Array | float] | Array) -> Array:
     """Σ weight values ⊗ x, (len(values), d)."""
-    if isinstance(block.weight, float):
-        return block.weight * (values @ block.x.T)
-    return (values * block.weight) @ block.x.T
-
-
-def stack(values: Sequence[Array | float], block: Block) -> Array:
-    out = np.empty((len(values), block.x.shape[1]))
+    out = np.empty((len(values), block.x.shape[0]))
     for row, value in zip(out, values, strict=True):
-        row[...] = value
+        if isinstance(block.weight, float):
+            row[...] = block.weight * (block.x @ np.broadcast_to(value, block.x.shape[1:]))
+        else:
+            row[...] = block.x @ (block.weight * value)
     return out

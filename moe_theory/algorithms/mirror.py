@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import scipy.linalg
 
@@ -23,8 +21,8 @@ SATURATED = 1e-10  # least curvature of A, relative to the features' Gram matrix
 def inverse_mirror(model: Model, law: Law, target: Array, start: Evaluation) -> Array:
     """The θ with ∇A(θ) = target, (m, d): argmin A(φ) - ⟨target, φ⟩, exactly (to rounding), part by part.
 
-    Quadratic parts take one linear solve; the others damped Newton from `start`, whose Hessian is kept for further
-    steps as long as these contract tenfold. Raises DegenerateError if the target is not attained.
+    Quadratic parts take one linear solve; the others damped Newton steps from `start`, whose Hessian is kept and
+    improved by secants (BFGS) as long as the steps contract. Raises DegenerateError if the target is not attained.
     """
     theta = start.theta.copy()
     for part, hessian in zip(kernels(model).parts, start.hessians, strict=True):
@@ -40,14 +38,16 @@ def inverse_mirror(model: Model, law: Law, target: Array, start: Evaluation) -> 
 
 def _newton(model: Model, law: Law, part: Part, target: Array, theta: Array, mean: Array, hessian: Array) -> Array:
     index, shape = list(part.index), target.shape
-    solve = _factor(hessian)
+    inverse = _inverse(hessian)
     residual = (mean - target).ravel()
-    fresh, best = True, np.inf
+    best, contraction = np.inf, 1.0
     for _ in range(MAX_NEWTON):
-        move = -solve(residual)
+        move = -inverse @ residual
         decrement = float(np.sqrt(np.maximum(0.0, -residual @ move)))
-        size = float(np.sqrt(np.maximum(0.0, theta[index].ravel() @ hessian @ theta[index].ravel())))
-        if decrement <= TOLERANCE * (1 + size) or (decrement <= 1e-9 * (1 + size) and decrement >= best / 2 and fresh):
+        flat = theta[index].ravel()
+        aim = TOLERANCE * (1 + float(np.sqrt(np.maximum(0.0, flat @ hessian @ flat))))
+        settled = decrement <= 1e5 * aim and decrement >= best / 2  # rounding: it no longer falls
+        if decrement <= aim or settled:
             _refuse_saturation(model, hessian, law.rows(model, theta).gram, len(index))
             return theta
         best = min(best, decrement)
@@ -55,6 +55,10 @@ def _newton(model: Model, law: Law, part: Part, target: Array, theta: Array, mea
         while True:
             trial = theta.copy()
             trial[index] += (fraction * move).reshape(shape)
+            if fraction == 1.0 and contraction <= 0.1 and decrement * contraction <= aim:
+                # The step's contraction is known: to look at the gradient once more would cost a pass for nothing.
+                _refuse_saturation(model, hessian, law.rows(model, theta).gram, len(index))
+                return trial
             moved = _mean(model, law.rows(model, trial), part, trial) - target
             # Along a descent direction of a convex function: not beyond the minimum by more than half the way in.
             if np.isfinite(moved).all() and moved.ravel() @ move <= -0.5 * slope:
@@ -62,15 +66,27 @@ def _newton(model: Model, law: Law, part: Part, target: Array, theta: Array, mea
             fraction /= 2
             if fraction < 1e-10:
                 raise DegenerateError(f"the M-step of {model.name} found no step that decreases its objective")
-        contraction = float(np.linalg.norm(moved)) / max(float(np.linalg.norm(residual)), 1e-300)
-        theta, residual = trial, moved.ravel()
+        theta, change = trial, moved.ravel() - residual
+        residual = moved.ravel()
         if np.max(np.abs(theta[index])) > 1e12:
             raise DegenerateError(f"the M-step of {model.name} diverges: the target is on the boundary of ∇A's range")
-        fresh = contraction > 0.1
-        if fresh:
+        remaining = float(np.sqrt(np.maximum(0.0, residual @ inverse @ residual)))
+        contraction = remaining / decrement
+        if contraction > 0.3 and remaining > 1e5 * aim:
             hessian = _hessian(model, law.rows(model, theta), part, theta)
-            solve = _factor(hessian)
+            inverse, contraction = _inverse(hessian), 1.0
+        else:
+            inverse = _secant(inverse, fraction * move, change)
     raise DegenerateError(f"the M-step of {model.name} did not converge in {MAX_NEWTON} Newton steps")
+
+
+def _secant(inverse: Array, move: Array, change: Array) -> Array:
+    """The BFGS update of an inverse Hessian, by what the last step taught (unchanged where that is only rounding)."""
+    curvature = float(move @ change)
+    if curvature <= 0:
+        return inverse
+    left = np.eye(len(move)) - np.outer(move, change) / curvature
+    return left @ inverse @ left.T + np.outer(move, move) / curvature
 
 
 def _refuse_saturation(model: Model, hessian: Array, gram: Array, size: int) -> None:
@@ -88,20 +104,20 @@ def _refuse_saturation(model: Model, hessian: Array, gram: Array, size: int) -> 
 def _mean(model: Model, rows: Rows, part: Part, theta: Array) -> Array:
     total = np.zeros((len(part.index), rows.dimension))
     for block in rows.covariates():
-        total += outer(block, part.mean(*predictors(model, block, theta)))
+        total += outer(block, part.mean.rows(*predictors(model, block, theta, part.uses)))
     return total
 
 
 def _hessian(model: Model, rows: Rows, part: Part, theta: Array) -> Array:
     total = InformationSum(len(part.index), rows, part.hessian.constant)
     for block in rows.covariates():
-        total.add(block, part.hessian.rows(*predictors(model, block, theta)))
+        total.add(block, part.hessian.rows(*predictors(model, block, theta, part.uses)))
     return total.matrix()
 
 
-def _factor(hessian: Array) -> Callable[[Array], Array]:
+def _inverse(hessian: Array) -> Array:
     try:
         factor = scipy.linalg.cho_factor(hessian)
-    except np.linalg.LinAlgError as error:
+    except (np.linalg.LinAlgError, ValueError) as error:
         raise DegenerateError("∇²A is singular: the gate is saturated or the features are rank-deficient") from error
-    return lambda v: scipy.linalg.cho_solve(factor, v)
+    return scipy.linalg.cho_solve(factor, np.eye(len(hessian)))

@@ -112,11 +112,19 @@ class Rows:
         return first, second
 
 
+SLICE = 4096  # columns of a product; from about 5000 on OpenBLAS starts threads, which only wait for each other here
+
+
 def weighted_gram(block: Block, value: Array | float, weight: Array | float) -> Array:
     """Σ weight_i value_i E[xx' | row i] over one block, (d, d)."""
-    scaled = weight * value if isinstance(weight, np.ndarray) else value * np.ones(1)
+    n = block.x.shape[1]
+    scaled = np.broadcast_to(weight * value if isinstance(weight, np.ndarray) else value, (n,))
     factor = weight if isinstance(weight, float) else 1.0
-    gram = factor * ((block.x * scaled) @ block.x.T)
+    gram = np.zeros((len(block.x), len(block.x)))
+    for a in range(0, n, SLICE):
+        x = block.x[:, a : a + SLICE]
+        gram += (x * scaled[a : a + SLICE]) @ x.T
+    gram *= factor
     return gram if block.residual is None else gram + factor * float(np.sum(scaled)) * block.residual
 
 

@@ -29,6 +29,20 @@ class log1p(_Primitive):  # noqa: N801
     """log(1 + t)."""
 
 
+class decay(_Primitive):  # noqa: N801
+    """exp(-t), cut off before it overflows."""
+
+
+class reciprocal(_Primitive):  # noqa: N801
+    """1 / t."""
+
+
+class larger(sp.Function):  # noqa: N801
+    """max(s, t), a primitive."""
+
+    nargs = 2
+
+
 class expit(sp.Function):  # noqa: N801
     """The logistic sigmoid 1 / (1 + exp(-t)).
 
@@ -55,6 +69,13 @@ class expit(sp.Function):  # noqa: N801
     def lowered(self) -> sp.Expr:
         t = self.args[0]
         return sp.exp(negative_part(t)) / (1 + sp.exp(-sp.Abs(t)))
+
+    def lowered_sharing(self) -> sp.Expr:
+        """From the one exponential that σ(t), σ(-t) and their logarithms have in common."""
+        t = self.args[0]
+        if t.could_extract_minus_sign():
+            return decay(-t) * reciprocal(1 + decay(-t))
+        return reciprocal(1 + decay(t))
 
     def _eval_evalf(self, prec: int) -> sp.Expr:
         return self.rewrite(sp.exp)._eval_evalf(prec)
@@ -90,6 +111,13 @@ class softplus(sp.Function):  # noqa: N801
         t = self.args[0]
         return positive_part(t) + log1p(sp.exp(-sp.Abs(t)))
 
+    def lowered_sharing(self) -> sp.Expr:
+        """From the same exponential as σ(±t); accurate to rounding of max(1, |t|), not relative to a tiny value."""
+        t = self.args[0]
+        negative = -t if not t.could_extract_minus_sign() else t
+        value = larger(sp.log(1 + decay(-negative)), negative)
+        return value if negative == t else t + value
+
     def _eval_evalf(self, prec: int) -> sp.Expr:
         return self.rewrite(sp.exp)._eval_evalf(prec)
 
@@ -114,6 +142,8 @@ class LogSumExp(sp.Function):
     def lowered(self) -> sp.Expr:
         """The same call: a primitive of the kernels."""
         return self
+
+    lowered_sharing = lowered
 
     def _eval_evalf(self, prec: int) -> sp.Expr:
         return self.rewrite(sp.exp)._eval_evalf(prec)
@@ -183,6 +213,10 @@ def absorb_logs(expr: sp.Expr) -> sp.Expr:
     return expr.replace(sp.log, stable)
 
 
-def lower_atoms(expr: sp.Expr) -> sp.Expr:
-    """Replace the stable functions by primitives that neither overflow nor lose relative accuracy."""
-    return expr.replace(lambda e: isinstance(e, STABLE), lambda e: e.lowered())
+def lower_atoms(expr: sp.Expr, sharing: bool = False) -> sp.Expr:
+    """Replace the stable functions by primitives that do not overflow.
+
+    By default none loses relative accuracy; with `sharing` the fewest exponentials are computed and a logarithm near 0
+    is accurate to rounding of 1 only (enough for sums over rows).
+    """
+    return expr.replace(lambda e: isinstance(e, STABLE), lambda e: e.lowered_sharing() if sharing else e.lowered())

@@ -16,6 +16,9 @@ _NUMPY = {
     "positive_part": lambda t: np.maximum(t, 0.0),
     "negative_part": lambda t: np.minimum(t, 0.0),
     "log1p": np.log1p,
+    "decay": lambda t: np.exp(np.minimum(-t, 709.0)),
+    "reciprocal": np.reciprocal,
+    "larger": np.maximum,
     "LogSumExp": lambda *terms: log_sum_exp(np.stack(np.broadcast_arrays(*terms))),
 }
 
@@ -34,15 +37,17 @@ class Compiled:
 
     Called with one array of shape (n,) per argument it returns (len(expressions), n), constants broadcast. `constant`
     holds the value of every expression that is a number (so that callers can skip or hoist it), else None. Compiled
-    at the first call; pickling keeps the expressions only. `cse=False` is for testing that the elimination of common
-    subexpressions changes nothing.
+    at the first call; pickling keeps the expressions only. sharing: see `lower_atoms`. cse: False is for testing that
+    the elimination of common subexpressions changes nothing.
     """
 
-    def __init__(self, arguments: Sequence[sp.Symbol], expressions: Sequence[sp.Expr], cse: bool = True) -> None:
+    def __init__(
+        self, arguments: Sequence[sp.Symbol], expressions: Sequence[sp.Expr], cse: bool = True, sharing: bool = False
+    ) -> None:
         self.arguments = tuple(arguments)
         self.expressions = tuple(sp.sympify(e) for e in expressions)
         self.constant = tuple(float(e) if e.is_number else None for e in self.expressions)
-        self.cse = cse
+        self.cse, self.sharing = cse, sharing
         self._function: Callable[..., Any] | None = None
 
     def __call__(self, *arrays: Array) -> Array:
@@ -61,7 +66,7 @@ class Compiled:
         return list(self._function(*arrays))
 
     def _compile(self) -> Callable[..., Any]:
-        lowered = [lower_atoms(e) for e in self.expressions]
+        lowered = [lower_atoms(e, self.sharing) for e in self.expressions]
         printer = NumPyPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
         return sp.lambdify(self.arguments, lowered, modules=[_NUMPY, "numpy"], cse=self.cse, printer=printer)
 
