@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from moe_theory.algorithms.fit import fit
     from moe_theory.analysis import RateMeasurement, RatePrediction, measure_rate, predict_rate
     from moe_theory.analysis.symmetry import distance
+    from moe_theory.atoms import expit, log_expit, log_normal, softplus
     from moe_theory.errors import (
         CurvedModelError,
         DerivationError,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         observed_information,
     )
     from moe_theory.report.figures import rate_figure
-    from moe_theory.symbolic.atoms import expit, log_expit, log_normal, softplus
     from moe_theory.symbolic.derive import Derivation, derive
     from moe_theory.zoo import symmetric_linear, symmetric_logistic
 
@@ -55,7 +55,7 @@ _HOME = {
     "moe_theory.operators": "bregman complete_information gradient kl mirror_map missing_information"
     " missing_information_matrix objective observed_information",
     "moe_theory.report.figures": "rate_figure",
-    "moe_theory.symbolic.atoms": "expit log_expit log_normal softplus",
+    "moe_theory.atoms": "expit log_expit log_normal softplus",
     "moe_theory.symbolic.derive": "Derivation derive",
     "moe_theory.zoo": "symmetric_linear symmetric_logistic",
 }

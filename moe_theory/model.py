@@ -17,8 +17,8 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike
 
+from moe_theory.atoms import absorb_logs
 from moe_theory.errors import InputError
-from moe_theory.symbolic.atoms import absorb_logs
 from moe_theory.validation import Array, real_array
 
 RESPONSE = sp.Symbol("y", real=True)
@@ -79,7 +79,7 @@ class Model:
     The functions are called once per label with z a SymPy integer and every predictor a real SymPy symbol that
     stands for η = x'θ_j. Raises InputError if they ask for a name that is not declared.
 
-    >>> from moe_theory.symbolic.atoms import log_normal
+    >>> from moe_theory.atoms import log_normal
     >>> model = Model("balanced", latent=(-1, 1), predictors=("beta",), gate=None,
     ...               expert=lambda y, z, beta: log_normal(y, z * beta), response=Reals())
     >>> model.log_joint[1]

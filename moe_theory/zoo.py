@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from moe_theory.atoms import exact, log_expit, log_normal
 from moe_theory.errors import InputError
 from moe_theory.model import Model, Reals, Values
-from moe_theory.symbolic.atoms import exact, log_expit, log_normal
 from moe_theory.validation import positive_number
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import sympy as sp
 
+from moe_theory.atoms import log_expit
 from moe_theory.claims import Claim, Evidence, Setting, identity
 from moe_theory.model import Model
-from moe_theory.symbolic.atoms import log_expit
 from moe_theory.symbolic.derive import Derivation, derive
 from proofs_checks.shared import at, primed
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_theory.kernels import kernels
-from moe_theory.laws.rows import BLOCK, Block, Law, Rows
+from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.laws.table import Data
 from moe_theory.model import Model, Values
 from moe_theory.symbolic.lower import Compiled
@@ -32,7 +32,7 @@ class MonteCarlo(Law):
         n: int,
         seed: int,
         covariance: ArrayLike | None = None,
-        chunk: int = BLOCK,
+        chunk: int = 2 * CELL,
     ) -> None:
         self.model = model
         self.theta = model.check_theta("theta", theta)

@@ -1,1 +1,1 @@
-"""From a declaration to formulas: stable atoms, exact identities, the derivation, its lowering to NumPy."""
+"""From a declaration to formulas: exact identities, the derivation, its lowering to NumPy."""

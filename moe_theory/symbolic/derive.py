@@ -8,9 +8,9 @@ from functools import cached_property, lru_cache
 
 import sympy as sp
 
+from moe_theory.atoms import exp_tidy, expit, log_sum_exp
 from moe_theory.errors import CurvedModelError
 from moe_theory.model import LABEL, RESPONSE, Model, Values
-from moe_theory.symbolic.atoms import exp_tidy, expit, log_sum_exp
 from moe_theory.symbolic.classify import (
     curvature_obstruction,
     points,

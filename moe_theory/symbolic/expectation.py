@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from moe_theory.atoms import log_normal
 from moe_theory.errors import DerivationError
 from moe_theory.model import RESPONSE, Model, Values
-from moe_theory.symbolic.atoms import log_normal
 from moe_theory.symbolic.identities import prove_zero
 
 

@@ -17,7 +17,7 @@ from functools import reduce
 import mpmath
 import sympy as sp
 
-from moe_theory.symbolic.atoms import STABLE, LogSumExp, expit, softplus
+from moe_theory.atoms import STABLE, LogSumExp, expit, softplus
 
 DIGITS = 50
 

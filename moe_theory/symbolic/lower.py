@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 from sympy.printing.numpy import NumPyPrinter
 
-from moe_theory.symbolic.atoms import lower_atoms
+from moe_theory.atoms import lower_atoms
 from moe_theory.validation import Array
 
 _NUMPY = {
