@@ -16,7 +16,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,9 +79,9 @@ class Counted(Law):
         self._data.rows(model, theta)  # its checks are part of an iteration
         return self._rows
 
-    def _pass(self) -> Iterator[Block]:
+    def _pass(self) -> Iterable[Block]:
         self.passes += 1
-        return iter(self._source)
+        return self._source.blocks
 
 
 class WholeArrays:

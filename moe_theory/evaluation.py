@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from moe_theory.kernels import kernels
 from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.model import Model
 from moe_theory.operators import mirror_map
-from moe_theory.sums import InformationSum, average, outer, predictors
+from moe_theory.sums import Information, average, outer, predictors, total
 from moe_theory.validation import Array
 
 
@@ -49,62 +50,69 @@ class Evaluation:
 def evaluate(model: Model, law: Law, theta: Array) -> Evaluation:
     """L, the E-step and the derivatives of A at θ, in a single pass over a table."""
     rows = law.rows(model, theta)
+    k, m, parts = kernels(model), len(model.predictors), Parts(model, rows)
     if rows.split:
-        mean, hessians = mean_and_hessians(model, rows, theta)
-        evidence, target = 0.0, np.zeros_like(mean)
-        for block in rows:
-            step = kernels(model).posterior_step.rows(block.y, *predictors(model, block, theta))
-            evidence += average(block, step[0])
-            target += outer(block, step[1:])
+
+        def posterior_step(block: Block) -> list[Any]:
+            step = k.posterior_step.rows(block.y, *predictors(model, block, theta))
+            return [average(block, step[0]), outer(block, step[1:])]
+
+        evidence, target = total(rows.blocks, posterior_step)
+        mean, hessians = parts.evaluate(theta)
         return Evaluation(theta, mirror_map(model, law, theta) - evidence, target, mean, hessians)
-    k, m, sums = kernels(model).estep, len(model.predictors), _PartSums(model, rows)
-    total, target = 0.0, np.zeros((m, rows.dimension))
-    for block in rows:
-        values = k.rows(block.y, *predictors(model, block, theta))
-        total += average(block, values[0])
-        target += outer(block, values[1 : 1 + m])
-        sums.add(block, values[1 + m :])
-    return Evaluation(theta, -total, target, sums.mean(theta), sums.hessians())
+
+    def everything(block: Block) -> list[Any]:
+        values = k.estep.rows(block.y, *predictors(model, block, theta))
+        return [average(block, values[0]), outer(block, values[1 : 1 + m]), *parts.terms(block, values[1 + m :])]
+
+    log_likelihood, target, *terms = total(rows.blocks, everything)
+    mean, hessians = parts.collect(theta, terms)
+    return Evaluation(theta, -log_likelihood, target, mean, hessians)
 
 
-def mean_and_hessians(model: Model, rows: Rows, theta: Array) -> tuple[Array, tuple[Array | None, ...]]:
-    """∇A(θ) and ∇²A(θ) by parts, in one pass over x."""
-    k, sums = kernels(model).varying_parts, _PartSums(model, rows)
-    if sums.varying:
-        for block in rows.covariates():
-            sums.add(block, k.rows(*predictors(model, block, theta)))
-    return sums.mean(theta), sums.hessians()
-
-
-class _PartSums:
-    """Accumulates ∇A and ∇²A by parts; parts with a constant Hessian are quadratic and need the Gram matrix only."""
+class Parts:
+    """∇A and ∇²A part by part; those with a constant Hessian are quadratic and need the Gram matrix only."""
 
     def __init__(self, model: Model, rows: Rows) -> None:
         self.model, self.rows = model, rows
-        self.parts = kernels(model).parts
-        self.varying = [p for p in self.parts if p.constant is None]
-        self.sums = [InformationSum(len(p.index), rows, p.hessian.constant) for p in self.varying]
-        self._mean = np.zeros((len(model.predictors), rows.dimension))
+        self.varying = [
+            (part, Information(len(part.index), rows, part.hessian.constant))
+            for part in kernels(model).parts
+            if part.constant is None
+        ]
 
-    def add(self, block: Block, values: Sequence[Array | float]) -> None:
-        """Add a block, given its kernel values: ∇A_x, then the upper triangle of ∇²A_x, per varying part."""
-        for part, total in zip(self.varying, self.sums, strict=True):
+    def evaluate(self, theta: Array) -> tuple[Array, tuple[Array | None, ...]]:
+        """∇A(θ), (m, d), and ∇²A(θ) per part (None for the quadratic ones), in one pass over x."""
+        if not self.varying:
+            return self.collect(theta, [])
+        k = kernels(self.model).varying_parts
+        work = lambda b: self.terms(b, k.rows(*predictors(self.model, b, theta)))
+        return self.collect(theta, total(self.rows.covariates, work))
+
+    def terms(self, block: Block, values: Sequence[Array | float]) -> list[Array]:
+        """What a block adds, given its kernel values: ∇A_x, then the upper triangle of ∇²A_x, per varying part."""
+        terms: list[Array] = []
+        for part, information in self.varying:
             q = len(part.index)
-            self._mean[list(part.index)] += outer(block, values[:q])
             size = q * (q + 1) // 2
-            total.add(block, values[q : q + size])
+            terms += [outer(block, values[:q]), *information.terms(block, values[q : q + size])]
             values = values[q + size :]
+        return terms
 
-    def mean(self, theta: Array) -> Array:
-        """∇A(θ), (m, d): the sums, and what the quadratic parts' Gram matrix gives."""
-        mean, rows = self._mean.copy(), self.rows
-        for part in self.parts:
+    def collect(self, theta: Array, terms: Sequence[Array]) -> tuple[Array, tuple[Array | None, ...]]:
+        """∇A(θ) and the Hessians from the sums of the terms."""
+        mean, rows, left = np.zeros(theta.shape), self.rows, list(terms)
+        varying = iter(self.varying)
+        hessians: list[Array | None] = []
+        for part in kernels(self.model).parts:
+            index = list(part.index)
             if part.constant is not None and part.offset is not None:
-                index = list(part.index)
                 mean[index] = part.constant @ theta[index] @ rows.gram + np.outer(part.offset, rows.first_moment)
-        return mean
-
-    def hessians(self) -> tuple[Array | None, ...]:
-        """∇²A(θ) per part, None for the quadratic ones."""
-        made = iter(self.sums)
-        return tuple(next(made).matrix() if part.constant is None else None for part in self.parts)
+                hessians.append(None)
+            else:
+                information = next(varying)[1]
+                count = 1 + len(information.varying)
+                mean[index] = left[0]
+                hessians.append(information.matrix(left[1:count]))
+                left = left[count:]
+        return mean, tuple(hessians)

@@ -6,7 +6,6 @@ L is the negative log-likelihood -E log p(y|x; θ). All need a flat model (Curve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +13,9 @@ import scipy.linalg
 
 from moe_theory.errors import InputError
 from moe_theory.kernels import kernels
-from moe_theory.laws.rows import Law
+from moe_theory.laws.rows import Block, Law
 from moe_theory.model import Model
-from moe_theory.sums import InformationSum, average, outer, predictors
+from moe_theory.sums import Information, average, outer, predictors, total
 from moe_theory.validation import Array
 
 
@@ -24,15 +23,15 @@ def objective(model: Model, law: Law, theta: Array) -> float:
     """L(θ) = -E log p(y|x; θ)."""
     k, rows = kernels(model), law.rows(model, theta)
     if not rows.split:
-        return -sum(average(block, k.log_density(block.y, predictors(model, block, theta))) for block in rows)
-    evidence = sum(average(b, k.log_evidence(b.y, *predictors(model, b, theta))[0]) for b in rows)
+        return -total(rows.blocks, lambda b: [average(b, k.log_density(b.y, predictors(model, b, theta)))])[0]
+    evidence = total(rows.blocks, lambda b: [average(b, k.log_evidence(b.y, *predictors(model, b, theta))[0])])[0]
     return mirror_map(model, law, theta) - evidence
 
 
 def expected_statistic(model: Model, law: Law, theta: Array) -> Array:
     """E[E_{z|x,y;θ}[s] ⊗ x], (m, d): what the E-step hands to the M-step."""
-    k = kernels(model).expected_statistic
-    return _moment(model, law, (outer(b, k(b.y, *predictors(model, b, theta))) for b in law.rows(model, theta)))
+    k, rows = kernels(model).expected_statistic, law.rows(model, theta)
+    return total(rows.blocks, lambda b: [outer(b, k.rows(b.y, *predictors(model, b, theta)))])[0]
 
 
 def gradient(model: Model, law: Law, theta: Array) -> Array:
@@ -40,38 +39,37 @@ def gradient(model: Model, law: Law, theta: Array) -> Array:
     k, rows = kernels(model).score, law.rows(model, theta)
     if rows.split:
         return mean_map(model, law, theta) - expected_statistic(model, law, theta)
-    return -_moment(model, law, (outer(b, k(b.y, *predictors(model, b, theta))) for b in rows))
+    return -total(rows.blocks, lambda b: [outer(b, k.rows(b.y, *predictors(model, b, theta)))])[0]
 
 
 def mirror_map(model: Model, law: Law, theta: Array) -> float:
     """A(θ) = E A_x(Θx)."""
     k, rows = kernels(model).mirror_map, law.rows(model, theta)
-    return sum(average(b, k(*predictors(model, b, theta))[0]) for b in rows.covariates())
+    return total(rows.covariates, lambda b: [average(b, k(*predictors(model, b, theta))[0])])[0]
 
 
 def mean_map(model: Model, law: Law, theta: Array) -> Array:
     """∇A(θ) = E[∇A_x ⊗ x], (m, d)."""
     k, rows = kernels(model).mean, law.rows(model, theta)
-    return _moment(model, law, (outer(b, k(*predictors(model, b, theta))) for b in rows.covariates()))
+    return total(rows.covariates, lambda b: [outer(b, k.rows(*predictors(model, b, theta)))])[0]
 
 
 def complete_information(model: Model, law: Law, theta: Array) -> Array:
     """I_{x,y,z} = ∇²A(θ) = E[∇²A_x ⊗ xx'], (m d, m d)."""
     k, rows = kernels(model).complete_information, law.rows(model, theta)
-    total = InformationSum(len(model.predictors), rows, k.constant)
-    if total.varying:
-        for block in rows.covariates():
-            total.add(block, k.rows(*predictors(model, block, theta)))
-    return total.matrix()
+    information = Information(len(model.predictors), rows, k.constant)
+    if not information.varying:
+        return information.matrix([])
+    work = lambda b: information.terms(b, k.rows(*predictors(model, b, theta)))
+    return information.matrix(total(rows.covariates, work))
 
 
 def missing_information(model: Model, law: Law, theta: Array) -> Array:
     """I_{z|x,y} = E[Cov(s|x,y) ⊗ xx'], (m d, m d)."""
     k, rows = kernels(model).missing_information, law.rows(model, theta)
-    total = InformationSum(len(model.predictors), rows, k.constant)
-    for block in rows:
-        total.add(block, k.rows(block.y, *predictors(model, block, theta)))
-    return total.matrix()
+    information = Information(len(model.predictors), rows, k.constant)
+    work = lambda b: information.terms(b, k.rows(b.y, *predictors(model, b, theta)))
+    return information.matrix(total(rows.blocks, work))
 
 
 def observed_information(model: Model, law: Law, theta: Array) -> Array:
@@ -129,25 +127,29 @@ def bregman(model: Model, law: Law, phi: Array, theta: Array) -> float:
     move = phi - theta
     rows = law.rows(model, theta)
     if not rows.split:
-        k, total, largest = kernels(model), 0.0, 0.0
-        for block in rows:
+        k, largest = kernels(model), 0.0
+
+        def work(block: Block) -> list[float]:
+            nonlocal largest
             eta = np.stack(predictors(model, block, theta))
             step = np.stack(predictors(model, block, phi)) - eta
             largest = max(largest, float(np.max(np.abs(step))))
             change = k.mirror_map(*(eta + step))[0] - k.mirror_map(*eta)[0]
-            total += average(block, change - np.sum(k.mean(*eta) * step[: len(model.predictors)], axis=0))
+            return [average(block, change - np.sum(k.mean(*eta) * step[: len(model.predictors)], axis=0))]
+
+        direct = total(rows.blocks, work)[0]
         if largest > 1e-2:
-            return total
+            return direct
     elif np.max(np.abs(move)) > 0.5:
         slope = float(np.sum(mean_map(model, law, theta) * move))
         return mirror_map(model, law, phi) - mirror_map(model, law, theta) - slope
     flat = move.ravel()
     pieces = 1 if np.max(np.abs(move)) < 0.1 else 4
-    total = 0.0
+    value = 0.0
     for piece in range(pieces):
         for node, weight in zip((piece + (1 + _NODES) / 2) / pieces, _WEIGHTS / (2 * pieces), strict=True):
-            total += weight * (1 - node) * float(flat @ complete_information(model, law, theta + node * move) @ flat)
-    return total
+            value += weight * (1 - node) * float(flat @ complete_information(model, law, theta + node * move) @ flat)
+    return value
 
 
 def kl(model: Model, law: Law, theta: Array, phi: Array) -> float:
@@ -161,17 +163,13 @@ def posterior_kl(model: Model, law: Law, theta: Array, phi: Array) -> float:
     k, rows = kernels(model), law.rows(model, theta)
     if rows.split:
         raise InputError("law: expected a table or a sample for the posterior's divergence, got a population")
-    total = 0.0
-    for block in rows:
-        at_theta = k.logits(block.y, *predictors(model, block, theta))
-        at_phi = k.logits(block.y, *predictors(model, block, phi))
-        log_p, log_q = _log_softmax(at_theta), _log_softmax(at_phi)
-        total += average(block, np.sum(np.exp(log_p) * (log_p - log_q), axis=0))
-    return total
 
+    def work(block: Block) -> list[float]:
+        log_p = _log_softmax(k.logits(block.y, *predictors(model, block, theta)))
+        log_q = _log_softmax(k.logits(block.y, *predictors(model, block, phi)))
+        return [average(block, np.sum(np.exp(log_p) * (log_p - log_q), axis=0))]
 
-def _moment(model: Model, law: Law, parts: Iterable[Array]) -> Array:
-    return sum(parts, np.zeros((len(model.predictors), law.dimension)))
+    return total(rows.blocks, work)[0]
 
 
 def _log_softmax(logits: Array) -> Array:

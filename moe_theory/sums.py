@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,18 @@ from moe_theory.model import Model
 from moe_theory.validation import Array
 
 
+def total(blocks: Iterable[Block], work: Callable[[Block], list[Any]]) -> list[Any]:
+    """Σ over blocks of the list of numbers and arrays that `work` returns for one, added in the blocks' order.
+
+    (Sharing a table's blocks out to threads gained nothing on two cores: the passes are bound by memory.)
+    """
+    results = map(work, blocks)
+    sums = next(results)
+    for result in results:
+        sums = [a + b for a, b in zip(sums, result, strict=True)]
+    return sums
+
+
 def predictors(model: Model, block: Block, theta: Array, uses: Sequence[int] | None = None) -> list[Array]:
     """η = Θx for every row of a block, one (n,) array per predictor (or per index in `uses`)."""
     rows = model.coefficients(theta)
@@ -19,33 +32,35 @@ def predictors(model: Model, block: Block, theta: Array, uses: Sequence[int] | N
     return [row @ block.x for row in (rows if uses is None else rows[list(uses)])]
 
 
-class InformationSum:
-    """Accumulates E[G ⊗ xx'] from the upper triangle of per-row (m, m) matrices G, hoisting the constant entries."""
+class Information:
+    """E[G ⊗ xx'] from the upper triangle of per-row (m, m) matrices G, constant entries hoisted.
+
+    terms: what one block contributes; matrix: the (m d, m d) result of their sum.
+    """
 
     def __init__(self, m: int, rows: Rows, constant: tuple[float | None, ...]) -> None:
         self.m, self.rows = m, rows
         self.entries = unpack_upper(list(constant), m)
-        self.sums = {(a, b): np.zeros((rows.dimension,) * 2) for a, b, value in self.entries if value is None}
-        self.varying = bool(self.sums)
+        self.varying = [i for i, (_, _, value) in enumerate(self.entries) if value is None]
 
-    def add(self, block: Block, values: Sequence[Array | float]) -> None:
-        """Add one block; `values` is the upper triangle on it."""
-        for a, b, value in unpack_upper(list(values), self.m):
-            if (a, b) in self.sums:
-                self.sums[a, b] += weighted_gram(block, value, block.weight)
+    def terms(self, block: Block, values: Sequence[Array | float]) -> list[Array]:
+        """Σ weight G_ab xx' for each entry that varies, given the upper triangle on the block."""
+        return [weighted_gram(block, values[i], block.weight) for i in self.varying]
 
-    def matrix(self) -> Array:
+    def matrix(self, terms: Sequence[Array]) -> Array:
         """The (m d, m d) matrix."""
         d = self.rows.dimension
         out = np.zeros((self.m, d, self.m, d))
+        varying = iter(terms)
         for a, b, constant in self.entries:
-            part = self.sums[a, b] if constant is None else constant * self.rows.gram if constant else 0.0
+            part = next(varying) if constant is None else constant * self.rows.gram if constant else 0.0
             out[a, :, b, :] = part
             out[b, :, a, :] = part
         return out.reshape(self.m * d, self.m * d)
 
 
 def average(block: Block, values: Array) -> float:
+    """Σ weight values."""
     return block.weight * float(np.sum(values)) if isinstance(block.weight, float) else float(block.weight @ values)
 
 

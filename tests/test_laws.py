@@ -273,7 +273,7 @@ def test_population_moments_in_closed_form(case: Case, covariance) -> None:
         gram += weighted_gram(block, 1.0, block.weight)
         quartic += weighted_gram(block, block.y**2, block.weight)
     near(total, 1)
-    near(sum(block.total for block in rows.covariates()), 1)
+    near(sum(block.total for block in rows.covariates), 1)
     near(gram, sigma)
     near(rows.gram, sigma)
     near(rows.first_moment, np.zeros(d))

@@ -10,7 +10,7 @@ from moe_theory.evaluation import Evaluation
 from moe_theory.kernels import Part, kernels
 from moe_theory.laws.rows import Law, Rows
 from moe_theory.model import Model
-from moe_theory.sums import InformationSum, outer, predictors
+from moe_theory.sums import Information, outer, predictors, total
 from moe_theory.validation import Array
 
 TOLERANCE = 1e-14  # on the Newton decrement, relative to the size of the parameter in the same metric
@@ -102,17 +102,14 @@ def _refuse_saturation(model: Model, hessian: Array, gram: Array, size: int) -> 
 
 
 def _mean(model: Model, rows: Rows, part: Part, theta: Array) -> Array:
-    total = np.zeros((len(part.index), rows.dimension))
-    for block in rows.covariates():
-        total += outer(block, part.mean.rows(*predictors(model, block, theta, part.uses)))
-    return total
+    work = lambda b: [outer(b, part.mean.rows(*predictors(model, b, theta, part.uses)))]
+    return total(rows.covariates, work)[0]
 
 
 def _hessian(model: Model, rows: Rows, part: Part, theta: Array) -> Array:
-    total = InformationSum(len(part.index), rows, part.hessian.constant)
-    for block in rows.covariates():
-        total.add(block, part.hessian.rows(*predictors(model, block, theta, part.uses)))
-    return total.matrix()
+    information = Information(len(part.index), rows, part.hessian.constant)
+    work = lambda b: information.terms(b, part.hessian.rows(*predictors(model, b, theta, part.uses)))
+    return information.matrix(total(rows.covariates, work))
 
 
 def _inverse(hessian: Array) -> Array:

@@ -88,9 +88,15 @@ class Rows:
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks())
 
-    def covariates(self) -> Iterator[Block]:
+    @property
+    def blocks(self) -> Iterable[Block]:
+        """A pass over the rows: a list for a table, else an iterator."""
+        return self._blocks()
+
+    @property
+    def covariates(self) -> Iterable[Block]:
         """A pass over the law of x alone."""
-        return iter(self._covariates())
+        return self._covariates()
 
     @cached_property
     def gram(self) -> Array:
@@ -105,7 +111,7 @@ class Rows:
     @cached_property
     def _moments(self) -> tuple[Array, Array]:
         first, second = np.zeros(self.dimension), np.zeros((self.dimension, self.dimension))
-        for block in self.covariates():
+        for block in self.covariates:
             ones = np.ones(block.x.shape[1])
             first += block.x @ (ones * block.weight)
             second += weighted_gram(block, ones, block.weight)
