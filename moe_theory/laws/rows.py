@@ -13,7 +13,7 @@ from moe_theory.errors import InputError
 from moe_theory.model import Model
 from moe_theory.validation import Array
 
-BLOCK = 32768  # rows whose kernels' temporaries stay in cache while the features stream; smaller ones cost overhead
+BLOCK = 32768  # rows; smaller blocks cost overhead, and from about 65536 on BLAS threads suffer when a core is busy
 
 
 @dataclass(frozen=True, eq=False)
