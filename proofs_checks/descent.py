@@ -47,7 +47,7 @@ def check(setting: Setting, claimed: Decrease) -> Iterator[Evidence]:
             f"least (L_t - L_{{t+1}})/B_A(θ_t‖θ_{{t+1}}) over {len(slack)} iterations",
             float((trace.decrease / trace.divergence)[worst]),
             claimed.factor,
-            error=1e4 * trace.accuracy,
+            error=10 * trace.accuracy,
             essential=False,
             trials=len(slack),
             witness={"t": worst, "theta": trace.thetas[worst].tolist()},
