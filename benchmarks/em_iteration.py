@@ -72,8 +72,8 @@ class Counted(Law):
 
     def __init__(self, data: mt.Data) -> None:
         self.dimension, self.passes, self._data = data.dimension, 0, data
-        self._rows = Rows(data.dimension, self._pass)
         self._source = data.rows(MODEL, np.zeros((2, data.dimension)))
+        self._rows = Rows(data.dimension, self._pass, sample=self._source.sample)
 
     def rows(self, model: mt.Model, theta: np.ndarray) -> Rows:
         self._data.rows(model, theta)  # its checks are part of an iteration

@@ -400,3 +400,21 @@ def test_distance_is_modulo_the_symmetries() -> None:
         mt.distance(linear, theta, theta[:1])
     with pytest.raises(InputError, match=r"^truth: expected shape \(2, 2\)"):
         mt.distance(linear, theta, np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("order", ["as drawn", "sorted"])
+def test_a_thin_sample_foresees_and_changes_nothing(order: str) -> None:
+    """Large tables look ahead on every 16th row; the step is exact whether or not these are like the others."""
+    case = by_id("linear")
+    data = case.sample(4000)
+    rows = np.argsort(data.y * data.x[:, 0]) if order == "sorted" else np.arange(4000)
+    if order == "sorted":  # every 16th row is one of the largest, so that the sample misleads
+        rows = np.concatenate([np.append(rows[-250 + i], rows[15 * i : 15 * (i + 1)]) for i in range(250)])
+    x, y = data.x[rows], data.y[rows]
+    plain, ahead = mt.Data(x, y), mt.Data(x, y, block=200)
+    assert plain.rows(case.model, case.near).sample is None
+    assert ahead.rows(case.model, case.near).sample is not None
+    for start in (case.near, case.near + 1.5, 0 * case.near):
+        np.testing.assert_allclose(
+            mt.EM(case.model).step(start, ahead), mt.EM(case.model).step(start, plain), rtol=1e-11, atol=1e-12
+        )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import scipy.linalg
 
 from moe_theory.errors import DegenerateError
 from moe_theory.evaluation import Evaluation
 from moe_theory.kernels import Part, kernels
-from moe_theory.laws.rows import Law, Rows
+from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.model import Model
 from moe_theory.sums import Information, outer, predictors, total
 from moe_theory.validation import Array
 
 TOLERANCE = 1e-14  # on the Newton decrement, relative to the size of the parameter in the same metric
 MAX_NEWTON = 200
+MAX_FORESEEN = 5
 SATURATED = 1e-10  # least curvature of A, relative to the features' Gram matrix, that is still a solution
 
 
@@ -38,8 +41,15 @@ def inverse_mirror(model: Model, law: Law, target: Array, start: Evaluation) -> 
 
 def _newton(model: Model, law: Law, part: Part, target: Array, theta: Array, mean: Array, hessian: Array) -> Array:
     index, shape = list(part.index), target.shape
-    inverse = _inverse(hessian)
-    residual = (mean - target).ravel()
+    residual, inverse = (mean - target).ravel(), _inverse(hessian)
+    sample = law.rows(model, theta).sample
+    if sample is not None:
+        with contextlib.suppress(DegenerateError):  # then the sample foresees nothing
+            ahead, hessian_ahead = _foresee(model, part, sample, theta, residual, hessian)
+            inverse_ahead = _inverse(hessian_ahead)
+            moved = (_mean(model, law.rows(model, ahead), part, ahead) - target).ravel()
+            if np.isfinite(moved).all() and moved @ inverse @ moved < 0.25 * residual @ inverse @ residual:
+                theta, residual, hessian, inverse = ahead, moved, hessian_ahead, inverse_ahead
     best, contraction = np.inf, 1.0
     for _ in range(MAX_NEWTON):
         move = -inverse @ residual
@@ -78,6 +88,35 @@ def _newton(model: Model, law: Law, part: Part, target: Array, theta: Array, mea
         else:
             inverse = _secant(inverse, fraction * move, change)
     raise DegenerateError(f"the M-step of {model.name} did not converge in {MAX_NEWTON} Newton steps")
+
+
+def _foresee(
+    model: Model, part: Part, sample: Block, theta: Array, residual: Array, hessian: Array
+) -> tuple[Array, Array]:
+    """Where Newton's iteration would end, and the Hessian there, if the *change* of ∇A and ∇²A between here and there
+    were that of a thin sample. (The change is small, so a small sample's error in it hardly matters; what is returned
+    is checked on all rows.)"""
+    index, size = list(part.index), len(part.index)
+    information = Information(size, Rows(theta.shape[1], lambda: [sample]), part.hessian.constant)
+
+    def on_sample(at: Array) -> tuple[Array, Array]:
+        eta = predictors(model, sample, at, part.uses)
+        curvature = information.matrix(information.terms(sample, part.hessian.rows(*eta)))
+        return outer(sample, part.mean.rows(*eta)).ravel(), curvature
+
+    mean, curvature = on_sample(theta)
+    point, current, slope = theta, residual, hessian
+    for _ in range(MAX_FORESEEN):
+        move = -_inverse(slope) @ current
+        point = point.copy()
+        point[index] += move.reshape(size, -1)
+        there, bent = on_sample(point)
+        way = (point[index] - theta[index]).ravel()
+        current = residual + (hessian - curvature) @ way + there - mean
+        slope = hessian + bent - curvature
+        if np.sqrt(abs(move @ slope @ move)) < 1e-4 * np.sqrt(abs(way @ slope @ way)):
+            break
+    return point, slope
 
 
 def _secant(inverse: Array, move: Array, change: Array) -> Array:
