@@ -80,7 +80,7 @@ def full_rank(name: str, x: Array, labels: tuple[str, ...] | None = None) -> Non
         )
 
 
-def covariance(name: str, value: ArrayLike, d: int) -> Array:
+def covariance_matrix(name: str, value: ArrayLike, d: int) -> Array:
     """`value` as a (d, d) symmetric positive definite matrix."""
     matrix = real_array(name, value, ndim=2)
     if matrix.shape != (d, d):

@@ -25,7 +25,8 @@ def inverse_mirror(model: Model, law: Law, target: Array, start: Evaluation) -> 
     """The θ with ∇A(θ) = target, (m, d): argmin A(φ) - ⟨target, φ⟩, exactly (to rounding), part by part.
 
     Quadratic parts take one linear solve; the others damped Newton steps from `start`, whose Hessian is kept and
-    improved by secants (BFGS) as long as the steps contract. Raises DegenerateError if the target is not attained.
+    improved by secants (BFGS) as long as the steps contract; on large tables a thin sample foresees the first of them
+    (`_foresee`). The gradient is always that of all rows. Raises DegenerateError if the target is not attained.
     """
     theta = start.theta.copy()
     for part, hessian in zip(kernels(model).parts, start.hessians, strict=True):

@@ -91,18 +91,8 @@ def close(
     witness: Mapping[str, Any] | None = None,
 ) -> Evidence:
     """Evidence that two numbers agree within `error`, which the caller derives from resolution or sampling."""
-    holds = bool(abs(computed - predicted) <= error) if np.isfinite([computed, predicted]).all() else False
-    return Evidence(
-        "estimate",
-        subject,
-        what,
-        holds,
-        float(computed),
-        float(predicted),
-        float(error),
-        trials,
-        essential,
-        witness,
+    return _compared(
+        subject, what, abs(computed - predicted) <= error, computed, predicted, error, essential, trials, witness
     )
 
 
@@ -117,19 +107,24 @@ def at_least(
     witness: Mapping[str, Any] | None = None,
 ) -> Evidence:
     """Evidence that computed >= bound - error (a least slack over `trials`, say)."""
-    holds = bool(computed >= bound - error) if np.isfinite(computed) else False
-    return Evidence(
-        "estimate",
-        subject,
-        what,
-        holds,
-        float(computed),
-        float(bound),
-        float(error),
-        trials,
-        essential,
-        witness,
-    )
+    return _compared(subject, what, computed >= bound - error, computed, bound, error, essential, trials, witness)
+
+
+def _compared(
+    subject: str,
+    what: str,
+    holds: bool,
+    computed: float,
+    predicted: float,
+    error: float,
+    essential: bool,
+    trials: int,
+    witness: Mapping[str, Any] | None,
+) -> Evidence:
+    """An estimate; a number that is not finite never holds."""
+    numbers = float(computed), float(predicted), float(error)
+    holds = bool(holds) and bool(np.isfinite(numbers).all())
+    return Evidence("estimate", subject, what, holds, *numbers, trials, essential, witness)
 
 
 def note(subject: str, what: str, computed: float | str, predicted: float | str | None = None) -> Evidence:

@@ -13,7 +13,7 @@ from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.laws.table import Data
 from moe_theory.model import Model, Values
 from moe_theory.symbolic.lower import Compiled
-from moe_theory.validation import Array, covariance, whole_number
+from moe_theory.validation import Array, covariance_matrix, whole_number
 
 CELL = 4096  # rows per random stream; part of what a seed means, so never change it
 
@@ -40,7 +40,9 @@ class MonteCarlo(Law):
         self.n = whole_number("n", n, least=1)
         self.seed = whole_number("seed", seed)
         self.chunk = whole_number("chunk", chunk, least=1)
-        self.factor = None if covariance is None else np.linalg.cholesky(_covariance(covariance, self.dimension))
+        self.factor = None
+        if covariance is not None:
+            self.factor = np.linalg.cholesky(covariance_matrix("covariance", covariance, self.dimension))
         if not isinstance(model.response, Values):
             kernels(model).theory.normal_experts  # noqa: B018 (raises where the experts cannot be sampled)
 
@@ -102,7 +104,3 @@ def _categorical(u: Array, probabilities: Array) -> Array:
     """Index drawn by inversion from (k, n) probabilities that sum to 1 over k."""
     cumulative = np.cumsum(probabilities, axis=0)
     return np.sum(u > cumulative[:-1], axis=0)
-
-
-def _covariance(value: ArrayLike, d: int) -> Array:
-    return covariance("covariance", value, d)

@@ -15,7 +15,7 @@ from moe_theory.laws.rows import Block, Coordinates, Law, Rows
 from moe_theory.model import Model, Values
 from moe_theory.symbolic.derive import derive
 from moe_theory.symbolic.lower import log_sum_exp
-from moe_theory.validation import Array, covariance, real_array
+from moe_theory.validation import Array, covariance_matrix
 
 RESOLUTION = 22.0  # default, in nats: λ_max to about 1e-10
 
@@ -37,7 +37,9 @@ class Population(Law):
         self.model = model
         self.theta = model.check_theta("theta", theta)
         self.dimension = self.theta.shape[1]
-        self.factor = None if covariance is None else np.linalg.cholesky(_covariance(covariance, self.dimension))
+        self.factor = None
+        if covariance is not None:
+            self.factor = np.linalg.cholesky(covariance_matrix("covariance", covariance, self.dimension))
         if not isinstance(nats, int | float) or not 5 <= nats <= 40:
             raise InputError(f"nats: expected a resolution between 5 and 40, got {nats!r}")
         self.nats = float(nats)
@@ -180,7 +182,3 @@ def _linear_means(model: Model) -> tuple[list[Array], list[float], list[float]]:
         constants.append(float(expert.mean.subs(dict.fromkeys(model.symbols, 0))))
         sigmas.append(float(expert.sigma))
     return vectors, constants, sigmas
-
-
-def _covariance(value: ArrayLike, d: int) -> Array:
-    return covariance("covariance", real_array("covariance", value), d)

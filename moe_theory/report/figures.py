@@ -30,14 +30,13 @@ def rate_figure(
 ) -> Figure:
     """Distance to the limit and gap L - L* against the iteration, over the lines λ_max^t, λ_max^{2t} and (1-α)^t.
 
-    limit: the fixed point, (m, d), by default the last iterate extrapolated by its last step. Distances are in the
+    limit: the fixed point, (m, d), by default extrapolated from the run's last two steps. Distances are in the
     metric ∇²A at the last iterate. The predicted lines start where the run has settled (a third of the way).
     """
     if limit is not None:
         local = limit if trace.coordinates is None else trace.coordinates.project(limit)
     else:
-        rate = min(prediction.lambda_max, 1 - 1e-6)
-        local = trace.local[-1] + (trace.local[-1] - trace.local[max(len(trace.local) - 2, 0)]) * rate / (1 - rate)
+        local = _extrapolated(trace)
     moves = (trace.local - local).reshape(len(trace.local), -1)
     distance = np.sqrt(np.einsum("ti,ij,tj->t", moves, trace.metric, moves))
     # From the last iterate to the limit the decrease is half its gradient times the way (there the gradient is 0).
@@ -60,7 +59,14 @@ def rate_figure(
         **style,
     )
     shown = t[(gap > 0) & (t <= last)]
-    axes.plot(shown, gap[shown], marker="s", color=GAP, label=r"measured gap $L(\theta_t)-L(\theta^*)$", **style)
+    axes.plot(
+        shown,
+        gap[shown],
+        marker="s",
+        color=GAP,
+        label=r"measured gap $L(\theta_t)-L(\theta^*)$, by $\nabla L$ where tiny",
+        **style,
+    )
     tail = np.arange(anchor, last + 1)
     rate = prediction.lambda_max
     lines = [
@@ -92,6 +98,17 @@ def rate_figure(
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _extrapolated(trace: Trace) -> Array:
+    """Where the last two steps lead if the next ones shrink as they did; nothing predicted enters."""
+    last = trace.local[-1]
+    if len(trace.local) < 3:
+        return last
+    before, step = trace.local[-2] - trace.local[-3], last - trace.local[-2]
+    square = before.ravel() @ trace.metric @ before.ravel()
+    ratio = float(step.ravel() @ trace.metric @ before.ravel() / square) if square > 0 else 0.0
+    return last + step * ratio / (1 - ratio) if 0 < ratio < 1 else last
 
 
 def _last_above(values: Array, floor: float) -> int:
