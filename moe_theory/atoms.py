@@ -219,4 +219,6 @@ def lower_atoms(expr: sp.Expr, sharing: bool = False) -> sp.Expr:
     By default none loses relative accuracy; with `sharing` the fewest exponentials are computed and a logarithm near 0
     is accurate to rounding of 1 only (enough for sums over rows).
     """
+    # NumPy has no logarithm of integers beyond 64 bits.
+    expr = expr.replace(lambda e: isinstance(e, sp.log) and e.args[0].is_number, lambda e: e.evalf(20))
     return expr.replace(lambda e: isinstance(e, STABLE), lambda e: e.lowered_sharing() if sharing else e.lowered())

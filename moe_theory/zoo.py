@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import sympy as sp
+
 from moe_theory.atoms import exact, log_expit, log_normal
 from moe_theory.errors import InputError
 from moe_theory.model import Model, Reals, Values
-from moe_theory.validation import positive_number
+from moe_theory.validation import positive_number, unit_interval
 
 
 def symmetric_linear(sigma: float = 1) -> Model:
@@ -42,9 +44,53 @@ def symmetric_logistic() -> Model:
     )
 
 
+def linear_experts(sigma: float = 1) -> Model:
+    """Two linear experts with coefficients of their own: P(z=2|x) = σ(x'w), y|x,z ~ N(x'β_z, sigma²), sigma given.
+
+    Curved: −(x'β_z)²/2 depends on the label and is not linear, so that EM is *projected* mirror descent
+    (arXiv 2411.06056, Theorem 4.1).
+    """
+    positive_number("sigma", sigma)
+    return Model(
+        "linear-experts",
+        latent=(1, 2),
+        predictors=("beta1", "beta2", "w"),
+        gate=lambda z, w: log_expit((2 * z - 3) * w),
+        expert=lambda y, z, beta1, beta2: log_normal(y, (beta1, beta2)[int(z) - 1], exact(sigma)),
+        response=Reals(),
+    )
+
+
+def erased_labels(erasure: float = 0.1, error: float = 1e-30) -> Model:
+    """Gate only: y ∈ {0, 1, 2} tells the label z ∈ {0, 1}, or with probability `erasure` nothing (y = 2), P(z=1|x) =
+    σ(x'w).
+
+    With probability `error` it tells the other label; as that goes to 0, M = `erasure` I whatever w and x: a model
+    whose relative strong convexity, α = 1 - erasure, is known everywhere.
+    """
+    lost, wrong = exact(unit_interval("erasure", erasure)), exact(positive_number("error", error))
+    if not 0 < erasure < 1 - error:
+        raise InputError(f"erasure: expected a probability in (0, 1 - error), got {erasure}")
+    responses = (0, 1, 2)
+    # The three probabilities by label, as a polynomial in y through their logarithms.
+    lagrange = lambda y, v: sp.prod(sp.Rational(1, v - u) * (y - u) for u in responses if u != v)
+    return Model(
+        "erased-labels",
+        latent=(0, 1),
+        predictors=("w",),
+        gate=lambda z, w: log_expit((2 * z - 1) * w),
+        expert=lambda y, z: sp.Add(
+            *(sp.log(lost if v == 2 else 1 - lost - wrong if v == z else wrong) * lagrange(y, v) for v in responses)
+        ),
+        response=Values(responses),
+    )
+
+
 ZOO: dict[str, Callable[..., Model]] = {
     "symmetric-linear": symmetric_linear,
     "symmetric-logistic": symmetric_logistic,
+    "linear-experts": linear_experts,
+    "erased-labels": erased_labels,
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from moe_theory.claims import Claim, Evidence, Setting, identity
+from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting, identity
 from moe_theory.symbolic.derive import Derivation
 from moe_theory.symbolic.expectation import expect_joint
 
@@ -19,38 +19,46 @@ class Family:
     statistics: Callable[[Derivation], list[sp.Matrix]] = lambda t: list(t.statistics)
     parameter: Callable[[Derivation], sp.Matrix] = lambda t: t.natural_parameters
     log_partition: Callable[[Derivation], sp.Expr] = lambda t: t.mirror_map
+    log_joint: Callable[[Derivation], list[sp.Expr]] = lambda t: list(t.model.log_joint)
 
 
 def check(setting: Setting, claimed: Family) -> Iterator[Evidence]:
     for theory in setting.theories:
         model = theory.model
         eta, a = claimed.parameter(theory), claimed.log_partition(theory)
-        statistics = claimed.statistics(theory)
-        rest = [
-            e - eta.dot(s) + a - h
-            for e, s, h in zip(model.log_joint, statistics, theory.log_base_measures, strict=True)
-        ]
-        yield identity(model, "log p(y,z|x) - log h - ⟨s,η⟩ + A_x", rest)
-        yield identity(model, "Σ_z ∫ p(y,z|x) dy - 1", expect_joint(model, [sp.Integer(1)] * len(model.latent)) - 1)
+        statistics, log_joint = claimed.statistics(theory), claimed.log_joint(theory)
+        rest = [e - eta.dot(s) + a - h for e, s, h in zip(log_joint, statistics, theory.log_base_measures, strict=True)]
+        yield identity(model, r"$\log p(y,z|x) - \log h - \langle s,\eta\rangle + A_x$", rest)
+        ratios = [sp.exp(e - declared) for e, declared in zip(log_joint, model.log_joint, strict=True)]
+        yield identity(model, r"$\sum_z \int p(y,z|x)\,dy - 1$", expect_joint(model, ratios) - 1)
         means = [expect_joint(model, [s[j] for s in statistics]) for j in range(len(model.learnt))]
         gradient = [a.diff(symbol) for symbol in model.learnt]
-        yield identity(model, "E[s|x] - ∇A_x", [m - g for m, g in zip(means, gradient, strict=True)])
+        yield identity(model, r"$E[s|x] - \nabla A_x$", [m - g for m, g in zip(means, gradient, strict=True)])
 
 
 CLAIM = Claim(
     id="exponential-family",
     title="The joint law of response and label is an exponential family",
-    statement="p(y,z|x;θ) = h(y,z) exp(⟨s(y,z), η⟩ − A_x(η)), with E[s|x] = ∇A_x(η)",
+    statement=r"$p(y,z|x;\theta) = h(y,z) \exp(\langle s(y,z), \eta\rangle - A_x(\eta))$,"
+    r" with $E[s|x] = \nabla A_x(\eta)$",
     source="arXiv 2411.06056, Section 4; theory.md §2",
-    hypotheses=("the declared densities are normalised (checked)",),
+    hypotheses=(
+        Hypothesis(
+            "the declared densities are normalised (checked)",
+            Family(log_joint=lambda t: [e + t.model.learnt[0] ** 2 for e in t.model.log_joint]),
+        ),
+    ),
     expected="proved",
     check=check,
     claimed=Family(),
     mutants={
-        "statistic of the other label": Family(statistics=lambda t: list(reversed(t.statistics))),
-        "natural parameter doubled": Family(parameter=lambda t: 2 * t.natural_parameters),
-        "log-partition of the gate left out": Family(log_partition=lambda t: t.mirror_map.subs(t.model.learnt[-1], 0)),
-        "log-partition with the wrong sign": Family(log_partition=lambda t: -t.mirror_map),
+        "statistic of the other label": Mutant("exchange", Family(statistics=lambda t: list(reversed(t.statistics)))),
+        "natural parameter doubled": Mutant("constant", Family(parameter=lambda t: 2 * t.natural_parameters)),
+        "log-partition of the gate left out": Mutant(
+            "term", Family(log_partition=lambda t: t.mirror_map.subs(t.model.learnt[-1], 0))
+        ),
+        "log-partition with the wrong sign": Mutant("sign", Family(log_partition=lambda t: -t.mirror_map)),
     },
     order=1,
+    any_model=True,
 )

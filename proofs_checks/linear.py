@@ -1,4 +1,4 @@
-"""On an α-strongly relatively convex Θ that holds all iterates: B_A(θ*‖θ_{t+1}) <= (1-α) B_A(θ*‖θ_t)."""
+"""On a region of α-strong relative convexity around θ*: B_A(θ*‖θ_{t+1}) <= (1-α) B_A(θ*‖θ_t)."""
 
 from __future__ import annotations
 
@@ -6,148 +6,184 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import sympy as sp
 
-from moe_theory.claims import Case, Claim, Evidence, Setting, at_least, identity, note
-from moe_theory.laws import Law
-from moe_theory.model import Model
-from moe_theory.operators import bregman, missing_information_matrix
-from moe_theory.validation import Array
+from moe_theory.claims import (
+    Claim,
+    Evidence,
+    Gate,
+    Hypothesis,
+    Instance,
+    Mutant,
+    Search,
+    Setting,
+    Slack,
+    TwoScales,
+    at_least,
+    identity,
+    note,
+    searched,
+)
+from moe_theory.operators import bregman, missing_information_matrix, objective
+from proofs_checks.shared import iterates, three_points, worst_lambda, worst_on
 
-POINTS = 40
-PAIRS = 12
+FLAT_MODEL = "any flat model"
 
 
 @dataclass(frozen=True)
 class Contraction:
-    """rate: contraction of B from α; exchanged: of B_A(θ_t‖θ*) instead; free: without using strong convexity."""
+    """B after a step <= rate(α) B before it, B = B_A(θ*‖θ), and the gap after T steps <= rate(α)^T B_A(θ*‖θ_1).
 
-    rate: Callable[[sp.Expr], sp.Expr] = lambda alpha: 1 - alpha
-    exchanged: bool = False
-    free: bool = False
-
-
-def three_points(claimed: Contraction) -> sp.Expr:
-    """(1-α) B(θ*‖θ) - B(θ*‖θ⁺) - (L(θ⁺) - L(θ*)) less the two slacks that are >= 0 by hypothesis:
-
-    L(θ*) - L(θ) - ⟨∇L(θ), θ*-θ⟩ - αB(θ*‖θ)   (strong relative convexity on Θ) and
-    L(θ) + ⟨∇L(θ), θ⁺-θ⟩ + B(θ⁺‖θ) - L(θ⁺)   (1-smoothness, by majorization),
-
-    where ∇L(θ) = ∇A(θ) - ∇A(θ⁺) is the step. Identically 0 in all values, points and gradients.
+    backwards: with the times of B exchanged. convex: α is that on all of Θ, else at θ* alone. step: of mirror
+    descent, 1 being EM. least: α from the least eigenvalue of M.
     """
-    alpha = sp.Symbol("alpha", real=True)
-    loss, potential, point, slope = (
-        dict(zip("tns", symbols, strict=True))
-        for symbols in (
-            sp.symbols("L_t L_n L_s", real=True),
-            sp.symbols("A_t A_n A_s", real=True),
-            [sp.Matrix(sp.symbols(f"{k}1 {k}2", real=True)) for k in "tns"],
-            [sp.Matrix(sp.symbols(f"g{k}1 g{k}2", real=True)) for k in "tns"],
+
+    rate: Callable[[float], float] = lambda alpha: 1 - alpha
+    backwards: bool = False
+    least: bool = False
+    convex: bool = True
+    step: float = 1.0
+    follows: bool = False
+
+
+def slack(claimed: Contraction, instance: Instance) -> Slack | None:
+    """Slack of one step, relative to B before it, with α = 1 - the largest λ_max(M) on the segment to θ*."""
+    model, law, truth = instance.model, instance.law, instance.truth
+    if worst_lambda(instance, instance.start, 3 if claimed.convex else 1) >= 1:
+        return None
+    thetas = iterates(instance, 1, claimed.step)
+    before, after = (bregman(model, law, truth, theta) for theta in thetas)
+    if before < 1e-6:
+        return None
+    worst = worst_lambda(instance, thetas[0]) if claimed.convex else worst_lambda(instance, truth, 1)
+    if worst >= 1:
+        return None
+    if claimed.least:
+        worst = float(missing_information_matrix(model, law, truth).eigenvalues[-1])
+    first, second = (after, before) if claimed.backwards else (before, after)
+    return Slack.of(second, claimed.rate(1 - worst) * first, before, 1e-9 / min(1.0, before), alpha=1 - worst)
+
+
+@dataclass(frozen=True)
+class GapForm:
+    """gap_{t+1} <= (1-α) gap_t, or with index: the same for the T-th iterate, T counted from 1 at the start."""
+
+    index: bool = False
+
+
+def gap_slack(claimed: GapForm, instance: Instance) -> Slack | None:
+    """Slack of one step (of none with `index`), relative to the gap before it; α from the largest λ_max(M) on the
+    hull of θ_1, θ_2 and θ*."""
+    model, law, truth = instance.model, instance.law, instance.truth
+    if worst_lambda(instance, instance.start, 3) >= 1:
+        return None
+    thetas = iterates(instance, 1)
+    first, second = (objective(model, law, theta) - objective(model, law, truth) for theta in thetas)
+    if first < 1e-6:
+        return None
+    after = first if claimed.index else second
+    made = lambda worst: Slack.of(after, worst * first, first, 1e-9 / min(1.0, first), alpha=1 - worst, T=1)
+    found = made(worst_lambda(instance, thetas[0]))
+    if found.violated:
+        # What looks like a violation has to stand with the largest λ_max of a finer look, on all of Θ.
+        shares = np.linspace(0, 1, FINE)
+        hull = [truth + a * (b * thetas[0] + (1 - b) * thetas[1] - truth) for a in shares for b in shares]
+        found = made(worst_on(instance, hull))
+    return found if found.details["alpha"] > 0 else None
+
+
+FINE = 15
+SEARCH = Search(slack)
+GAPS = Search(gap_slack, (TwoScales("symmetric-logistic"), TwoScales("symmetric-linear"), Gate()))
+ERASED = Search(gap_slack, (Gate(),))
+
+
+def check(setting: Setting, claimed: Contraction | GapForm) -> Iterator[Evidence]:
+    if isinstance(claimed, GapForm):
+        what = (
+            r"$L(\theta_{t+1}) - L^* \le (1-\alpha)(L(\theta_t) - L^*)$, $\alpha$ on the hull of $\theta_t,"
+            r" \theta_{t+1}, \theta^*$"
         )
-    )
-    b = lambda p, q: potential[p] - potential[q] - slope[q].dot(point[p] - point[q])
-    step = slope["t"] - slope["n"]
-    convex = loss["s"] - loss["t"] - step.dot(point["s"] - point["t"]) - alpha * b("s", "t")
-    smooth = loss["t"] + step.dot(point["n"] - point["t"]) + b("n", "t") - loss["n"]
-    before, after = (b("t", "s"), b("n", "s")) if claimed.exchanged else (b("s", "t"), b("s", "n"))
-    claim = claimed.rate(alpha) * before - after - (loss["n"] - loss["s"])
-    return sp.expand(claim - (0 if claimed.free else convex) - smooth)
-
-
-def check(setting: Setting, claimed: Contraction) -> Iterator[Evidence]:
-    yield identity("any flat model", "(1-α)B_A(θ*‖θ) - B_A(θ*‖θ⁺) - (L(θ⁺)-L*) - the two slacks", three_points(claimed))
-    for case in setting.all_cases:
-        yield from _on_run(case, claimed, setting.rng())
-
-
-def _on_run(case: Case, claimed: Contraction, rng: np.random.Generator) -> Iterator[Evidence]:
-    trace, model = case.trace, case.model
-    law, model, coordinates = case.law.reduce(model, case.start)
-    centre = case.limit_point if coordinates is None else coordinates.project(case.limit_point)
-    distance = _metric_distance(trace.local - centre, trace.metric)
-    first, alpha = _region(law, model, trace.local, centre, distance, trace.metric, rng)
-    if first is None:
-        yield note(case.name, "no iterate with a ball on which α > 0 was sampled", float("nan"))
+        # In the second α is known exactly wherever one looks.
+        for search, budget in ((GAPS, 2 * setting.budget), (ERASED, setting.budget)):
+            yield from searched(search, claimed, what, budget, setting.seed, essential=True)
         return
-    # Below this the divergences are at the level of the law's own error in the fixed point.
-    last = int(np.argmax(np.append(distance < 1e3 * max(trace.accuracy, 1e-13), True)))
-    steps = np.unique(np.linspace(first, max(last - 2, first), PAIRS).astype(int))
-    inside = bool(np.all(distance[first:] <= distance[first] * (1 + 1e-9)))
-    yield Evidence(
-        "estimate",
-        case.name,
-        f"all iterates t ≥ {first} stay in Θ, the ball ‖θ-θ*‖ ≤ ‖θ_{first}-θ*‖ in the metric ∇²A(θ*)",
-        inside,
-        float(np.max(distance[first:])),
-        float(distance[first]),
-        essential=False,
-        trials=len(distance) - first,
-    )
-    order = (lambda t: (trace.local[t], centre)) if claimed.exchanged else (lambda t: (centre, trace.local[t]))
-    ratios = [bregman(model, law, *order(t + 1)) / bregman(model, law, *order(t)) for t in steps]
-    allowed = float(claimed.rate(sp.Float(alpha)))
-    worst = int(np.argmax(ratios))
-    yield at_least(
-        case.name,
-        f"1-α on Θ (least sampled α = {alpha:.4f}) against the worst B_A(θ*‖θ_{{t+1}})/B_A(θ*‖θ_t)",
-        allowed,
-        float(ratios[worst]),
-        essential=False,
-        trials=len(ratios),
-        witness={"t": int(steps[worst]), "alpha": alpha},
-    )
-    gap = np.cumsum(trace.decrease[::-1])[::-1]
-    usable = steps[steps + 1 < len(gap)]
-    slack = float(np.min((1 - alpha) - gap[usable + 1] / gap[usable])) if len(usable) else float("nan")
-    yield note(case.name, "gap-form (not claimed): least (1-α) - gap_{t+1}/gap_t on the run", slack)
-
-
-def _metric_distance(moves: Array, metric: Array) -> Array:
-    flat = moves.reshape(len(moves), -1)
-    return np.sqrt(np.einsum("ti,ij,tj->t", flat, metric, flat))
-
-
-def _region(
-    law: Law, model: Model, thetas: Array, centre: Array, distance: Array, metric: Array, rng: np.random.Generator
-) -> tuple[int | None, float]:
-    """(first iterate, α): the largest ball through an iterate on which the sampled λ_max stays below 1."""
-    root = np.linalg.inv(np.linalg.cholesky(metric)).T
-    directions = rng.standard_normal((POINTS, centre.size))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    directions[0] = np.linalg.cholesky(metric).T @ (thetas[0] - centre).ravel() / distance[0]
-    radii = rng.random(POINTS) ** (1 / centre.size)
-    radii[: POINTS // 2] = 1.0
-    candidates = [t for t in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if t + 4 < len(thetas)]
-    for first in candidates:
-        worst = 0.0
-        for direction, share in zip(directions, radii, strict=True):
-            point = centre + (distance[first] * share * (root @ direction)).reshape(centre.shape)
-            worst = max(worst, missing_information_matrix(model, law, point).lambda_max)
-            if worst >= 1:
-                break
-        if worst < 1:
-            return first, 1 - worst
-    return None, float("nan")
+    if claimed.follows:
+        label = r"$(1-\alpha)B_A(\theta^*\|\theta) - B_A(\theta^*\|\theta^+) - (L(\theta^+)-L^*)$ - the two slacks"
+        yield identity(FLAT_MODEL, label, three_points())
+    for case in setting.all_cases:
+        path = case.path
+        first, worst = path.contracting
+        if first + 1 >= len(path.thetas):
+            yield note(case.name, r"no iterate with a Bregman ball on which $\alpha > 0$ was sampled", float("nan"))
+            continue
+        distance, gap = path.distance[first:], path.gap[first:]
+        if claimed.least:
+            worst = float(missing_information_matrix(path.model, path.law, path.limit).eigenvalues[-1])
+        allowed = claimed.rate(1 - worst)
+        yield at_least(
+            case.name,
+            rf"all iterates $t \ge {first + 1}$ stay in the Bregman ball $\Theta$ around $\theta^*$ through the first"
+            rf" of"
+            r" them: its $B_A(\theta^*\|\theta_t)$ less the largest after it",
+            float(path.distance[first] - np.max(path.distance[first + 1 :])),
+            0.0,
+            essential=False,
+            trials=len(distance) - 1,
+        )
+        ratio = distance[:-1] / distance[1:] if claimed.backwards else distance[1:] / distance[:-1]
+        t = int(np.argmax(ratio))
+        yield at_least(
+            case.name,
+            rf"$1-\alpha$ on $\Theta$ (least sampled $\alpha = {1 - worst:.4f}$) against the worst"
+            r" $B_A(\theta^*\|\theta_{t+1})/B_A(\theta^*\|\theta_t)$",
+            allowed,
+            float(ratio[t]),
+            essential=False,
+            trials=len(ratio),
+            witness={"t": first + 1 + t, "alpha": 1 - worst},
+        )
+        counts = np.arange(1, len(gap))
+        logs = counts * np.log(max(allowed, 1e-300)) + np.log(distance[0]) - np.log(gap[1:])
+        t = int(np.argmin(logs))
+        yield at_least(
+            case.name,
+            rf"log of the bound $(1-\alpha)^T B_A(\theta^*\|\theta_1)$ over the gap after T steps, least over T ≤"
+            f" {counts[-1]} (at {counts[t]})",
+            float(logs[t]),
+            0.0,
+            essential=False,
+            trials=len(counts),
+        )
+    what = r"$B_A(\theta^*\|\theta^+) \le (1-\alpha) B_A(\theta^*\|\theta)$, $\alpha$ on the segment"
+    yield from searched(SEARCH, claimed, what, setting.budget, setting.seed)
 
 
 CLAIM = Claim(
     id="linear",
     title="Linear convergence on a region of relative strong convexity",
-    statement="B_A(θ*‖θ_{t+1}) ≤ (1−α) B_A(θ*‖θ_t), hence L(θ_T) − L(θ*) ≤ (1−α)^T B_A(θ*‖θ_1)",
+    statement=r"$B_A(\theta^*\|\theta_{t+1}) \le (1-\alpha) B_A(\theta^*\|\theta_t)$, hence"
+    r" $L(\theta_{T+1}) - L(\theta^*) \le (1-\alpha)^T B_A(\theta^*\|\theta_1)$ after every number T of steps from"
+    r" $\theta_1\in\Theta$, a Bregman ball around $\theta^*$ on which $\lambda_{\max}(M)\le 1-\alpha$",
     source="arXiv 2411.06056, Theorem 4.2 (3), in the B-form of theory.md §3; Lu, Freund and Nesterov (2018)",
     hypotheses=(
-        "Θ convex, L α-strongly convex relative to A on Θ (on runs: λ_max sampled over Θ, not certified)",
-        "Θ holds θ* and all iterates (checked on runs)",
-        "1-smoothness relative to A (claim majorization)",
+        Hypothesis(
+            r"L $\alpha$-strongly convex relative to A on $\Theta$ (on runs: $\lambda_{\max}$ sampled, not certified)",
+            Contraction(convex=False),
+        ),
+        Hypothesis("1-smoothness relative to A: steps of size 1 (claim majorization)", Contraction(step=3.0)),
+        Hypothesis(r"the iterates stay in $\Theta$ (they do: $B_A(\theta^*\|\theta_t)$ never increases)", needed=False),
+        Hypothesis(r"$\Theta$ convex (star-shaped around $\theta^*$ is enough, and Bregman balls are)", needed=False),
     ),
     expected="proved",
     check=check,
-    claimed=Contraction(),
+    claimed=Contraction(follows=True),
     mutants={
-        "contraction (1-α)²": Contraction(rate=lambda alpha: (1 - alpha) ** 2),
-        "contraction 1-2α": Contraction(rate=lambda alpha: 1 - 2 * alpha),
-        "divergence with arguments exchanged": Contraction(exchanged=True),
-        "without strong convexity": Contraction(free=True),
+        "contraction (1-α)³": Mutant("rate", Contraction(rate=lambda alpha: (1 - alpha) ** 3)),
+        "contraction 1-2α": Mutant("constant", Contraction(rate=lambda alpha: 1 - 2 * alpha)),
+        "the least eigenvalue of M for the largest": Mutant("form", Contraction(least=True)),
+        "before and after exchanged": Mutant("exchange", Contraction(backwards=True)),
     },
-    order=12,
+    order=15,
+    any_model=True,
+    search=SEARCH,
 )

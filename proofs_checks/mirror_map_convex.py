@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
 
-from moe_theory.claims import Claim, Evidence, Setting
+from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting
 from moe_theory.laws import Finite
 from moe_theory.operators import complete_information
 from moe_theory.symbolic.derive import Derivation
-from moe_theory.symbolic.identities import find_nonzero, is_identically_positive
+from moe_theory.symbolic.identities import exact_form, find_nonzero, is_identically_positive
 
 
 @dataclass(frozen=True)
 class Convexity:
-    """hessian - bound·I is positive definite per row, and ∇²A singular exactly where E[xx'] is (`needs_rank`)."""
+    """hessian - bound·I is positive definite per row, and ∇²A singular exactly where E[xx'] is (`needs_rank`).
+
+    closure: also as predictors go to infinity.
+    """
 
     hessian: Callable[[Derivation], sp.Matrix] = lambda t: t.complete_information
     bound: int = 0
     needs_rank: bool = True
+    closure: bool = False
 
 
 def check(setting: Setting, claimed: Convexity) -> Iterator[Evidence]:
@@ -29,7 +33,12 @@ def check(setting: Setting, claimed: Convexity) -> Iterator[Evidence]:
         m = len(theory.model.learnt)
         shifted = claimed.hessian(theory) - claimed.bound * sp.eye(m)
         for order in range(1, m + 1):
-            yield _positive(theory.model.name, f"leading minor {order} of ∇²A_x > 0", shifted[:order, :order].det())
+            minor = shifted[:order, :order].det()
+            yield _positive(theory.model.name, rf"leading minor {order} of $\nabla^2 A_x > 0$", minor)
+            for symbol in theory.model.learnt if claimed.closure else ():
+                limit = sp.limit(exact_form(minor), symbol, sp.oo)
+                what = rf"leading minor {order} of $\nabla^2 A_x$ as ${sp.latex(symbol)} \to \infty$"
+                yield Evidence("identity", theory.model.name, what, bool(limit > 0), str(limit))
     rng = setting.rng()
     for model in setting.models:
         theta = rng.standard_normal((len(model.predictors), 3))
@@ -42,7 +51,7 @@ def check(setting: Setting, claimed: Convexity) -> Iterator[Evidence]:
             rounding = 1e-12 * values[-1]
             least = float(values[0])
             holds = abs(least) <= rounding if singular else least > rounding
-            what = "least eigenvalue of ∇²A where E[xx'] " + ("is singular" if x is flat else "≻ 0")
+            what = r"least eigenvalue of $\nabla^2 A$ where $E[xx']$ is " + ("singular" if x is flat else "regular")
             yield Evidence("estimate", model.name, what, bool(holds), least, 0.0, rounding, essential=False)
 
 
@@ -57,16 +66,18 @@ def _positive(subject: str, what: str, minor: sp.Expr) -> Evidence:
 CLAIM = Claim(
     id="mirror-map-convex",
     title="The mirror map is convex, strictly so if the features have full rank",
-    statement="∇²A_x ≻ 0 in the predictors; hence ∇²A = E[∇²A_x ⊗ xx'] ⪰ 0, and ≻ 0 iff E[xx'] ≻ 0",
+    statement=r"$\nabla^2 A_x \succ 0$ in the predictors; hence $\nabla^2 A = E[\nabla^2 A_x \otimes xx'] \succeq 0$,"
+    r" and $\succ 0$ iff $E[xx'] \succ 0$",
     source="arXiv 2411.06056, Section 4; theory.md §3",
-    hypotheses=("finite predictors (a saturated gate has weight 0)",),
+    hypotheses=(Hypothesis("finite predictors (a saturated gate has weight 0)", Convexity(closure=True)),),
     expected="proved",
     check=check,
     claimed=Convexity(),
     mutants={
-        "concave": Convexity(hessian=lambda t: -t.complete_information),
-        "1-strongly convex": Convexity(bound=1),
-        "strictly convex whatever the features": replace(Convexity(), needs_rank=False),
+        "concave": Mutant("sign", Convexity(hessian=lambda t: -t.complete_information)),
+        "1-strongly convex": Mutant("constant", Convexity(bound=1)),
+        "strictly convex whatever the features": Mutant("hypothesis", Convexity(needs_rank=False)),
     },
     order=2,
+    any_model=True,
 )

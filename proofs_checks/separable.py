@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import sympy as sp
 
 from moe_theory.atoms import log_expit
-from moe_theory.claims import Claim, Evidence, Setting, identity
+from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Printed, Setting, identity
 from moe_theory.model import Model
 from moe_theory.symbolic.derive import Derivation, derive
 from proofs_checks.shared import at, primed
@@ -26,7 +26,7 @@ def check(setting: Setting, claimed: Objective) -> Iterator[Evidence]:
         phi = sp.Matrix(list(primed(theory.model).values()))
         q = claimed(theory, phi, sp.Matrix(theory.model.learnt))
         mixed = [q.diff(a, b) for i, a in enumerate(phi) for b in phi[:i]]
-        yield identity(theory.model, "∂²Q/∂w∂β, per row", mixed)
+        yield identity(theory.model, r"$\partial^2 Q/\partial w\partial\beta$, per row", mixed)
 
 
 def _tied(theory: Derivation) -> Derivation:
@@ -45,16 +45,29 @@ def _tied(theory: Derivation) -> Derivation:
 CLAIM = Claim(
     id="separable",
     title="The EM objective separates into gate and experts",
-    statement="∂²Q(φ|θ)/∂w∂β = 0",
+    statement=r"$\partial^2 Q(\varphi|\theta)/\partial w\,\partial\beta = 0$",
     source="arXiv 2411.06056, Section 3",
-    hypotheses=("gate and experts have no parameter in common",),
+    hypotheses=(
+        Hypothesis(
+            "gate and experts have no parameter in common", lambda t, eta, phi: em_objective(_tied(t), eta, phi)
+        ),
+    ),
     expected="proved",
     check=check,
     claimed=em_objective,
     mutants={
-        "the likelihood separates too": lambda t, phi, eta: -sp.log(at(t, t.density, phi)),
-        "also with the posterior not frozen": lambda t, phi, eta: em_objective(t, phi, phi),
-        "also with a parameter in common": lambda t, phi, eta: em_objective(_tied(t), phi, eta),
+        "the likelihood separates too": Mutant("form", lambda t, phi, eta: -sp.log(at(t, t.density, phi))),
+        "also with the posterior not frozen": Mutant("exchange", lambda t, phi, eta: em_objective(t, phi, phi)),
+        "also with a term that couples them": Mutant(
+            "term", lambda t, phi, eta: em_objective(t, phi, eta) + phi[0] * phi[-1]
+        ),
     },
     order=5,
+    any_model=True,
+    printed=Printed(
+        r"the EM objective $Q(\theta|\theta^t) = -E[E_{Z|x,y,\theta^t} \log p(x,y,z;\theta)]$ is linearly separable in"
+        r" $(w,\beta)$",
+        em_objective,
+        expected="proved",
+    ),
 )

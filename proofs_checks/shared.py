@@ -1,11 +1,24 @@
-"""Symbols and expressions that several claims speak of."""
+"""Symbols, expressions and inequalities that several claims speak of."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
 import sympy as sp
 
+from moe_theory.algorithms import MirrorDescent
+from moe_theory.algorithms.projected import em_step, kl_of_family
+from moe_theory.analysis.regions import lambda_at
+from moe_theory.claims import Evidence, Hypothesis, Instance, Setting, identity
+from moe_theory.laws import Finite
 from moe_theory.model import Model
-from moe_theory.symbolic.derive import Derivation
+from moe_theory.operators import bregman
+from moe_theory.symbolic.derive import Derivation, derive
+from moe_theory.validation import Array
+
+FLAT = Hypothesis("flat exponential family (derived)", setting=Setting.curved)
 
 
 def primed(model: Model) -> dict[sp.Symbol, sp.Symbol]:
@@ -33,3 +46,83 @@ def posterior_kl_of(theory: Derivation, eta: sp.Matrix, phi: sp.Matrix) -> sp.Ex
             for p, e in zip(theory.posterior, log, strict=True)
         )
     )
+
+
+@lru_cache(maxsize=8)
+def relative_hessian(theory: Derivation) -> Evidence:
+    """L - αA has the Hessian (1-α)∇²A - I_z, per row."""
+    alpha, learnt = sp.Symbol("alpha", real=True), theory.model.learnt
+    hessian = sp.hessian(-sp.log(theory.density) - alpha * theory.mirror_map, learnt)
+    predicted = (1 - alpha) * theory.complete_information - theory.missing_information
+    what = r"$\partial^2(L_x - \alpha A_x)/\partial\eta^2 - ((1-\alpha)\nabla^2 A_x - I_{z|x,y})$"
+    return identity(theory.model, what, list(hessian - predicted))
+
+
+def decrease_less(theory: Derivation, guaranteed: sp.Expr, eta: sp.Matrix, phi: sp.Matrix, exact: bool) -> sp.Expr:
+    """L_x(η) - L_x(φ) - guaranteed - KL(post_η‖post_φ), plus ⟨∇L(η) + ∇A(φ) - ∇A(η), φ - η⟩, whose mean over x is 0
+    where φ is the exact EM step, if it is that (`exact`)."""
+    loss = -sp.log(theory.density)
+    slope = sp.Matrix([loss.diff(s) for s in eta])
+    vanishing = (slope + at(theory, theory.mean, phi) - theory.mean).dot(phi - eta)
+    rest = loss - at(theory, loss, phi) - guaranteed - posterior_kl_of(theory, eta, phi)
+    return rest + (vanishing if exact else 0)
+
+
+def three_points() -> sp.Expr:
+    """(1-α) B(θ*‖θ) - B(θ*‖θ⁺) - (L(θ⁺) - L(θ*)) less the two slacks that are >= 0 by hypothesis:
+
+    L(θ*) - L(θ) - ⟨∇L(θ), θ*-θ⟩ - αB(θ*‖θ)   (relative strong convexity between θ and θ*) and
+    L(θ) + ⟨∇L(θ), θ⁺-θ⟩ + B(θ⁺‖θ) - L(θ⁺)   (1-smoothness, by majorization),
+
+    where ∇L(θ) = ∇A(θ) - ∇A(θ⁺) is the step. Identically 0 in all values, points and gradients.
+    """
+    alpha = sp.Symbol("alpha", real=True)
+    loss, potential, point, slope = (
+        dict(zip("tns", symbols, strict=True))
+        for symbols in (
+            sp.symbols("L_t L_n L_s", real=True),
+            sp.symbols("A_t A_n A_s", real=True),
+            [sp.Matrix(sp.symbols(f"{k}1 {k}2", real=True)) for k in "tns"],
+            [sp.Matrix(sp.symbols(f"g{k}1 g{k}2", real=True)) for k in "tns"],
+        )
+    )
+    b = lambda p, q: potential[p] - potential[q] - slope[q].dot(point[p] - point[q])
+    step = slope["t"] - slope["n"]
+    convex = loss["s"] - loss["t"] - step.dot(point["s"] - point["t"]) - alpha * b("s", "t")
+    smooth = loss["t"] + step.dot(point["n"] - point["t"]) + b("n", "t") - loss["n"]
+    return sp.expand((1 - alpha) * b("s", "t") - b("s", "n") - (loss["n"] - loss["s"]) - convex - smooth)
+
+
+def telescoped() -> list[sp.Expr]:
+    """Σ_{t=1}^{T} (f_t - f_{t+1}) - (f_1 - f_{T+1}), by induction: its value at T = 1 and its increment in T."""
+    f, t = sp.Function("f"), sp.Symbol("T", integer=True, positive=True)
+    partial = lambda n: f(1) - f(n + 1)
+    start = (f(1) - f(2)) - partial(1)
+    increment = (f(t + 1) - f(t + 2)) - (partial(t + 1) - partial(t))
+    return [sp.expand(start), sp.expand(increment)]
+
+
+def iterates(instance: Instance, steps: int, step: float = 1.0) -> list[Array]:
+    """θ_1 (the start) … θ_{steps+1} of EM, or for step ≠ 1 of mirror descent with that step size."""
+    model, law, thetas = instance.model, instance.law, [instance.start]
+    flat = MirrorDescent(model, step) if derive(model).flat else None
+    for _ in range(steps):
+        thetas.append(flat.step(thetas[-1], law) if flat else em_step(model, law, thetas[-1]))
+    return thetas
+
+
+def kl_between(model: Model, law: Finite, theta: Array, phi: Array) -> float:
+    """E_X KL(p_θ(y,z|x) ‖ p_φ(y,z|x)), the true law first, for flat models and curved ones."""
+    if derive(model).flat:
+        return bregman(model, law, phi, theta)
+    return kl_of_family(model, law, theta, phi)
+
+
+def worst_lambda(instance: Instance, theta: Array, points: int = 9) -> float:
+    """The largest λ_max(M) on the segment from θ to the truth, looked at at so many points."""
+    return worst_on(instance, [theta + share * (instance.truth - theta) for share in np.linspace(0, 1, points)])
+
+
+def worst_on(instance: Instance, thetas: Iterable[Array]) -> float:
+    """The largest λ_max(M) of those at the thetas."""
+    return max(lambda_at(instance.model, instance.law, theta) for theta in thetas)

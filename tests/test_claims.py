@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import sympy as sp
 
-from moe_theory.claims import Claim, Evidence, Setting, at_least, check_claim, close, identity, note
+from moe_theory.claims import Claim, Evidence, Mutant, Setting, at_least, check_claim, close, identity, note
 from moe_theory.claims.claim import verdict
 from moe_theory.claims.registry import all_claims, select
 from moe_theory.errors import InputError
 from moe_theory.zoo import symmetric_logistic
 
 CLAIMS = {claim.id: claim for claim in all_claims()}
-WANTED = [
+THEORY = [
     "exponential-family",
     "mirror-map-convex",
     "kl-is-bregman",
@@ -26,13 +27,38 @@ WANTED = [
     "information-split",
     "relative-convexity-iff",
     "em-jacobian",
+    "em-is-projected-mirror-descent",
+    "stationarity",
+    "sublinear",
     "linear",
+    "information-order",
+    "snr",
+    "em-beats-gd",
 ]
+PRINTED = [
+    "printed-likelihood",
+    "printed-linear-density",
+    "printed-logistic-density",
+    "printed-kl",
+    "printed-no-projection",
+    "printed-stationarity",
+    "printed-stationarity-general",
+    "printed-sublinear",
+    "printed-sublinear-index",
+    "printed-sublinear-region",
+    "printed-linear",
+    "printed-linear-index",
+    "printed-strong-convexity",
+    "printed-gru",
+]
+WANTED = THEORY + PRINTED
+TRUE_AS_PRINTED = {"separable", "em-is-mirror-descent", "information-split", "printed-logistic-density"}
+NOT_NEEDED = {"relative-convexity-iff": 1, "sublinear": 3, "linear": 2}
 
 
 @pytest.fixture(scope="module")
 def setting() -> Setting:
-    return Setting(seed=3, rows=3000)
+    return Setting(seed=3, rows=3000, quick=True)
 
 
 def test_the_claims_of_the_theory_are_there_in_order() -> None:
@@ -44,11 +70,25 @@ def test_the_claims_of_the_theory_are_there_in_order() -> None:
 
 @pytest.mark.parametrize("name", WANTED)
 def test_claim_is_as_expected_with_another_seed_and_no_mutant_survives(name: str, setting: Setting) -> None:
-    result = check_claim(CLAIMS[name], setting)
+    claim = CLAIMS[name]
+    result = check_claim(claim, setting)
     assert result.survivors == ()
-    assert result.verdict == CLAIMS[name].expected, [str(e) for e in result.evidence if e.holds is not True]
-    assert len(CLAIMS[name].mutants) >= 3
-    assert {"id", "verdict", "expected", "evidence", "mutants", "seconds"} <= set(result.to_dict())
+    assert result.verdict == claim.expected, [str(e) for e in result.evidence if e.holds is not True]
+    assert result.ok
+    assert len(claim.mutants) >= 3
+    assert claim.hypotheses
+    assert len({m.kind for m in claim.mutants.values()} | {"hypothesis"}) >= 3
+    assert {"id", "verdict", "expected", "evidence", "mutants", "dropped", "seconds"} <= set(result.to_dict())
+    json.dumps(result.to_dict(), allow_nan=False)
+    if claim.printed is not None:
+        assert result.printed is not None
+        assert (result.printed.verdict == "proved") == (name in TRUE_AS_PRINTED)
+        assert result.printed.verdict == claim.printed.expected
+        if result.printed.verdict == "refuted":
+            assert result.printed.against is not None
+            assert result.printed.against.witness
+    if name in THEORY:
+        assert len(result.not_needed) == NOT_NEEDED.get(name, 0)
 
 
 IDENTITY = Evidence("identity", "s", "w", True)
@@ -100,12 +140,12 @@ def test_a_mutant_that_survives_and_a_false_claim_are_seen(setting: Setting) -> 
         "proved",
         lambda _, claimed: iter([identity("toy", "difference", (x + 1) ** 2 - claimed)]),
         x**2 + 2 * x + 1,
-        {"sign": x**2 - 2 * x + 1, "not a mutant": 2 * x + x**2 + 1},
+        {"sign": Mutant("sign", x**2 - 2 * x + 1), "not a mutant": Mutant("form", 2 * x + x**2 + 1)},
         order=0,
     )
     result = check_claim(toy, setting)
     assert (result.verdict, result.survivors, result.ok) == ("proved", ("not a mutant",), False)
-    false = dataclasses.replace(toy, claimed=x**2 + 1, mutants={"sign": x**2 - 1})
+    false = dataclasses.replace(toy, claimed=x**2 + 1, mutants={"sign": Mutant("sign", x**2 - 1)})
     result = check_claim(false, setting)
     assert (result.verdict, result.ok) == ("refuted", False)
     assert result.evidence[0].witness is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_theory.claims import registry
+from moe_theory.claims import Mutant, registry
 from moe_theory.cli.main import main
 
 FAITHFUL = Path(__file__).parent.parent / "moe_theory" / "datasets" / "old_faithful.csv"
@@ -209,10 +209,12 @@ def test_verify_writes_what_it_documents(command, tmp_path: Path) -> None:
     assert [c["id"] for c in report["claims"]] == ["separable", "fisher-identity"]
     claim = report["claims"][0]
     assert (claim["verdict"], claim["expected"]) == ("proved", "proved")
-    assert claim["mutants"] == {"total": 3, "killed": 3, "survivors": []}
+    assert {k: v for k, v in claim["mutants"].items() if k != "kinds"} == {"total": 4, "killed": 4, "survivors": []}
+    assert report["mutants"] == {"total": 9, "killed": 9}
     assert claim["evidence"][0]["kind"] == "identity"
     assert "separable" in out
-    assert "3/3" in out
+    assert "4/4" in out
+    assert "9 of 9 mutants killed" in out
     assert json.loads((tmp_path / "o" / "verify.json").read_text()) == report
 
 
@@ -220,7 +222,8 @@ def test_verify_exits_1_when_a_claim_is_not_as_expected(command, monkeypatch: py
     claims = registry.all_claims()
     separable = next(c for c in claims if c.id == "separable")
     mutant = separable.mutants["the likelihood separates too"]
-    fallen = dataclasses.replace(separable, claimed=mutant, mutants={"the truth": separable.claimed})
+    survivor = Mutant("form", separable.claimed)
+    fallen = dataclasses.replace(separable, claimed=mutant.claimed, mutants={"the truth": survivor})
     monkeypatch.setattr(registry, "all_claims", lambda: [fallen])
     code, out, _ = command("verify")
     assert code == 1

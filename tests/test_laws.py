@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.stats
@@ -151,10 +152,31 @@ def test_a_table_from_a_model_is_its_joint_law() -> None:
     assert np.abs(mt.gradient(LOGISTIC, law, THETA)).max() < 1e-16
 
 
+def test_a_table_of_normal_experts_is_exact_to_rounding() -> None:
+    """Against mpmath: L at the truth and elsewhere, on three points with unequal weights; the truth is stationary."""
+    x, weight = np.array([[1.0, 0.0], [0.5, -2.0], [0.0, 1.5]]), np.array([1.0, 2.0, 3.0])
+    truth, other = np.array([[2.0, 1.0], [0.5, -1.0]]), np.array([[-1.0, 3.0], [0.0, 2.0]])
+    law = mt.Finite.from_model(LINEAR, truth, x, weight, others=[other])
+    with mpmath.workdps(30):
+
+        def density(theta: np.ndarray, row: np.ndarray, y: mpmath.mpf) -> mpmath.mpf:
+            u, v = (mpmath.mpf(float(t @ row)) for t in theta)
+            right = 1 / (1 + mpmath.exp(-v))
+            return right * mpmath.npdf(y, u) + (1 - right) * mpmath.npdf(y, -u)
+
+        for theta in (truth, other):
+            exact = mpmath.mpf(0)
+            for row, mass in zip(x, weight, strict=True):
+                integrand = lambda y, row=row, theta=theta: -density(truth, row, y) * mpmath.log(density(theta, row, y))
+                exact += mpmath.mpf(mass) / 6 * mpmath.quad(integrand, [-15, -5, 0, 5, 15])
+            assert mt.objective(LINEAR, law, theta) == pytest.approx(float(exact), rel=1e-13)
+    assert np.abs(mt.gradient(LINEAR, law, truth)).max() < 1e-14
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((LINEAR, THETA, X), r"^model: expected a finite response, 'symmetric-linear' has the real numbers$"),
+        ((LINEAR, THETA, X, None, [THETA[:, :1]]), r"^others: expected shape \(2, 2\), got \(2, 1\)$"),
         ((LOGISTIC, THETA[:, :1], X), r"^theta: expected shape \(2, 2\), got \(2, 1\)$"),
         ((LOGISTIC, THETA, X, -np.ones(4)), r"^weight: expected non-negative weights"),
         ((LOGISTIC, THETA, X, np.ones(3)), r"^weight: expected shape \(4,\)"),

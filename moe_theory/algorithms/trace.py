@@ -72,6 +72,14 @@ class Trace:
         small = np.abs(direct) < 1e-6 * (1 + np.abs(self.objective[1:]))
         return np.where(small, np.sum(mean * steps, axis=(1, 2)), direct)
 
+    def gaps(self, limit: ArrayLike) -> Array:
+        """L(θ_t) - L(limit), (T+1,), for a fixed point `limit`, (m, d), in the user's coordinates; as accurate as
+        `decrease`. (From the last iterate to the limit it is half the gradient there times the way.)"""
+        point = np.asarray(limit, dtype=float)
+        local = point if self.coordinates is None else self.coordinates.project(point)
+        rest = float(np.sum(self.gradient[-1] * (self.local[-1] - local))) / 2
+        return rest + np.append(np.cumsum(self.decrease[::-1])[::-1], 0.0)
+
     @property
     def iterations(self) -> int:
         return len(self.objective) - 1

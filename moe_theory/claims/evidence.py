@@ -21,7 +21,7 @@ class Evidence:
     """kind: identity (reduced to 0 exactly), bound (rigorous, rounding accounted for), estimate (numeric, with its
     error), note (shown, not judged). essential: the verdict rests on it; otherwise it corroborates (and can still
     refute). holds: None where the computation could not tell. error: what computed may differ from predicted by.
-    witness: numbers with which anyone can re-run a refutation.
+    relation: of computed to predicted. witness: numbers with which anyone can re-run a refutation.
     """
 
     kind: Kind
@@ -34,6 +34,12 @@ class Evidence:
     trials: int = 1
     essential: bool = True
     witness: Mapping[str, Any] | None = None
+    relation: Literal["=", "≥"] | None = None
+
+    @property
+    def refutes(self) -> bool:
+        """True where this speaks against the claim."""
+        return self.holds is False and self.kind != "note"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; numbers that are not finite become words."""
@@ -49,7 +55,8 @@ class Evidence:
         elif self.predicted is None:
             text = _show(self.computed)
         else:
-            text = f"{_show(self.computed)} against {_show(self.predicted)}"
+            between = {"≥": "≥" if self.holds else "not ≥"}.get(self.relation or "", "against")
+            text = f"{_show(self.computed)} {between} {_show(self.predicted)}"
             text += f" ± {self.error:.1e}" if self.error is not None else ""
         return f"{self.subject}: {self.what}: {text}"
 
@@ -92,7 +99,7 @@ def close(
 ) -> Evidence:
     """Evidence that two numbers agree within `error`, which the caller derives from resolution or sampling."""
     return _compared(
-        subject, what, abs(computed - predicted) <= error, computed, predicted, error, essential, trials, witness
+        "=", subject, what, abs(computed - predicted) <= error, computed, predicted, error, essential, trials, witness
     )
 
 
@@ -107,10 +114,11 @@ def at_least(
     witness: Mapping[str, Any] | None = None,
 ) -> Evidence:
     """Evidence that computed >= bound - error (a least slack over `trials`, say)."""
-    return _compared(subject, what, computed >= bound - error, computed, bound, error, essential, trials, witness)
+    return _compared("≥", subject, what, computed >= bound - error, computed, bound, error, essential, trials, witness)
 
 
 def _compared(
+    relation: Literal["=", "≥"],
     subject: str,
     what: str,
     holds: bool,
@@ -124,7 +132,7 @@ def _compared(
     """An estimate; a number that is not finite never holds."""
     numbers = float(computed), float(predicted), float(error)
     holds = bool(holds) and bool(np.isfinite(numbers).all())
-    return Evidence("estimate", subject, what, holds, *numbers, trials, essential, witness)
+    return Evidence("estimate", subject, what, holds, *numbers, trials, essential, witness, relation)
 
 
 def note(subject: str, what: str, computed: float | str, predicted: float | str | None = None) -> Evidence:

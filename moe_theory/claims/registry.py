@@ -14,9 +14,11 @@ GROUP = "moe_theory.claims"
 
 
 def all_claims() -> list[Claim]:
-    """Every `CLAIM` in the modules of the registered packages, in their order."""
+    """Every `CLAIM`, and all of every `CLAIMS`, in the modules of the registered packages, in their order."""
     names = {"proofs_checks", *(point.value for point in entry_points(group=GROUP))}
-    claims = [module.CLAIM for name in sorted(names) for module in _modules(name) if hasattr(module, "CLAIM")]
+    modules = [module for name in sorted(names) for module in _modules(name)]
+    claims = [module.CLAIM for module in modules if hasattr(module, "CLAIM")]
+    claims += [claim for module in modules for claim in getattr(module, "CLAIMS", ())]
     return sorted(claims, key=lambda c: (c.order, c.id))
 
 

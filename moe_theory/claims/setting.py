@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from moe_theory.algorithms import EM, Trace, run
 from moe_theory.analysis.rates import predict_rate
+from moe_theory.analysis.regions import largest_lambda
 from moe_theory.datasets import old_faithful
+from moe_theory.errors import DerivationError
 from moe_theory.laws import Data, Law, MonteCarlo, Population
 from moe_theory.model import Model
-from moe_theory.symbolic.derive import Derivation, derive
+from moe_theory.operators import bregman
+from moe_theory.symbolic.derive import AsIfFlat, Derivation, derive
 from moe_theory.validation import Array
-from moe_theory.zoo import symmetric_linear, symmetric_logistic
+from moe_theory.zoo import linear_experts, symmetric_linear, symmetric_logistic
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +42,84 @@ class Case:
         """The fixed point the run led to: the truth of a population, else the last iterate."""
         return self.law.theta if isinstance(self.law, Population) else self.trace.last
 
+    @cached_property
+    def path(self) -> Path:
+        """The run as the convergence theorems see it."""
+        limit, trace = self.limit_point, self.trace
+        thetas = trace.thetas
+        size = 1 + float(np.linalg.norm(limit))
+        away = np.linalg.norm((thetas - limit).reshape(len(thetas), -1), axis=1)
+        # Nearer than this, divergences to the limit are at the level of the law's own error, or of rounding, in it.
+        last = int(np.argmax(np.append(away < max(30 * trace.accuracy, 1e-10) * size, True)))
+        law, model, coordinates = self.law.reduce(self.model, limit, thetas[0])
+        local = lambda theta: theta if coordinates is None else coordinates.project(theta)
+        kept = [local(theta) for theta in thetas[:last]]
+        distance = np.array([bregman(model, law, local(limit), theta) for theta in kept])
+        return Path(kept, local(limit), law, model, distance, trace.gaps(limit)[:last])
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Iterates θ_1, θ_2, … of a run (`thetas`, as long as they are off the limit beyond rounding), its limit θ*, the
+    law and model they are to be used with, B_A(θ*‖θ_t) and L(θ_t) - L(θ*)."""
+
+    thetas: list[Array]
+    limit: Array
+    law: Law
+    model: Model
+    distance: Array
+    gap: Array
+
+    @cached_property
+    def contracting(self) -> tuple[int, float]:
+        """(t, λ): the first iterate whose Bregman ball {θ : B_A(θ*‖θ) <= B_A(θ*‖θ_t)} has sampled λ_max(M) below 1."""
+        for t in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
+            if t + 2 < len(self.thetas):
+                worst = largest_lambda(self.model, self.law, self.limit, float(self.distance[t]))
+                if worst < 1:
+                    return t, worst
+        return len(self.thetas), float("nan")
+
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """The models under check and the seed of everything random."""
+    """The models under check and the seed of everything random.
+
+    quick: smaller samples and budgets. flat: False treats `models` as if they were flat whatever they are, and draws no
+    laws: a setting in which a hypothesis of flatness is dropped. own: a model of the user's. judged: outcomes of the
+    checks made in it.
+    """
 
     models: tuple[Model, ...] = field(default_factory=lambda: (symmetric_linear(), symmetric_logistic()))
     seed: int = 0
     rows: int = 5000
+    quick: bool = False
+    flat: bool = True
+    own: bool = False
+    judged: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def theories(self) -> list[Derivation]:
-        return [derive(model) for model in self.models]
+        return [derive(model) if self.flat else AsIfFlat(model) for model in self.models]
+
+    @cached_property
+    def _curved(self) -> Setting:
+        return Setting((linear_experts(),), self.seed, self.rows, self.quick, flat=False)
+
+    @classmethod
+    def on(cls, model: Model, seed: int = 0, quick: bool = False) -> Setting:
+        """The setting of one model of the user's own; searches for witnesses and real data are left out."""
+        derive(model).natural_parameters  # noqa: B018  CurvedModelError says which term is not flat
+        return cls((model,), seed, 2000, quick, own=True)
+
+    def curved(self) -> Setting:
+        """The setting without flatness: two linear experts of their own, to which the flat formulas are applied."""
+        return self._curved
+
+    @property
+    def budget(self) -> int:
+        """Evaluations of a slack in a search for witnesses."""
+        return 0 if self.own else 200 if self.quick else 600
 
     def rng(self) -> np.random.Generator:
         """A fresh generator from the seed."""
@@ -57,15 +127,23 @@ class Setting:
 
     @cached_property
     def truths(self) -> dict[str, Array]:
-        """β* = (3, 0, 0), w* = (0, 1, 0) of theory.md §6, as far as the model has these predictors."""
-        return {m.name: np.eye(len(m.predictors), 3) * ([3.0], [1.0])[: len(m.predictors)] for m in self.models}
+        """β* = (3, 0, 0), w* = (0, 1, 0) of theory.md §6; further predictors are (0, 0, 1), (1, 0, 0) and so on."""
+        truths = {}
+        for model in self.models:
+            truth = np.eye(3)[np.arange(len(model.predictors)) % 3]
+            truth[0] *= 3
+            truths[model.name] = truth
+        return truths
 
     @cached_property
     def populations(self) -> list[Case]:
         """Per model: the population, EM started off the truth."""
         made = []
-        for model, truth in zip(self.models, self.truths.values(), strict=True):
-            law = Population(model, truth, nats=14)
+        for model, truth in self._drawn:
+            try:
+                law = Population(model, truth, nats=14)
+            except DerivationError:  # experts whose population is not known: the samples have to do
+                continue
             start = truth + 0.1 * _top_direction(model, law, truth)
             made.append(Case(f"{model.name}, population", model, law, start, 1e-9, limit=150))
         return made
@@ -74,7 +152,7 @@ class Setting:
     def samples(self) -> list[Case]:
         """Per model: `rows` rows drawn from it, EM started off the maximum of the likelihood."""
         made = []
-        for model, truth in zip(self.models, self.truths.values(), strict=True):
+        for model, truth in self._drawn:
             data = MonteCarlo(model, truth, self.rows, self.seed + 1).data()
             peak = run(EM(model), data, truth, tolerance=1e-10, divergences=False).last
             start = peak + 0.3 * _top_direction(model, data, peak)
@@ -91,7 +169,13 @@ class Setting:
 
     @property
     def all_cases(self) -> list[Case]:
-        return [*self.populations, *self.samples, self.real]
+        if not self.flat:
+            return []
+        return [*self.populations, *self.samples, *([] if self.own else [self.real])]
+
+    @property
+    def _drawn(self) -> list[tuple[Model, Array]]:
+        return list(zip(self.models, self.truths.values(), strict=True)) if self.flat else []
 
 
 def _top_direction(model: Model, law: Law, theta: Array) -> Array:

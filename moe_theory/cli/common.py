@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from moe_theory.errors import InputError
 from moe_theory.model import Model
@@ -24,6 +26,44 @@ def console(stderr: bool = False) -> Console:
     """A console that writes plain text of a fixed width into pipes."""
     plain = Console(stderr=stderr)
     return plain if plain.is_terminal else Console(stderr=stderr, width=WIDTH, color_system=None)
+
+
+def readable(text: str) -> str:
+    """Prose with LaTeX between dollar signs as plain text for a terminal."""
+    from pylatexenc.latex2text import LatexNodes2Text
+
+    return LatexNodes2Text(math_mode="text").latex_to_text(text.replace(r"\|", "‖"))
+
+
+def progress_bar(total: int) -> tuple[Progress, TaskID]:
+    """A bar on standard error that leaves nothing behind, and stays away from pipes; with its one task."""
+    out = console(stderr=True)
+    columns = (TextColumn("{task.description:56}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+    return bar, bar.add_task("", total=total)
+
+
+def out_folder(option: str, name: str) -> Path:
+    """The folder of that name, made if it is not there; InputError if files cannot be written there."""
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{option}: expected a folder that can be made or written to, got {name} ({error.strerror})"
+        ) from error
+    check_writable(option, folder / "file")
+    return folder
+
+
+def numbers(name: str, text: str) -> list[float]:
+    """Numbers separated by commas, or LOW:HIGH:COUNT for so many on a logarithmic scale."""
+    if text.count(":") != 2:
+        return vector(name, text).tolist()
+    low, high, count = vector(name, text.replace(":", ","))
+    if not 0 < low < high or count != int(count) or count < 2:
+        raise InputError(f"{name}: expected LOW:HIGH:COUNT with 0 < LOW < HIGH and a COUNT of at least 2, got {text!r}")
+    return [float(f"{v:.4g}") for v in np.geomspace(low, high, int(count))]
 
 
 def load_model(spec: str, sigma: float | None = None) -> Model:

@@ -9,6 +9,8 @@ import click
 from moe_theory import __version__
 from moe_theory.cli.derive import derive
 from moe_theory.cli.rate import rate
+from moe_theory.cli.refute import refute
+from moe_theory.cli.snr import snr
 from moe_theory.cli.verify import verify
 from moe_theory.errors import MoeTheoryError
 
@@ -19,7 +21,7 @@ def cli() -> None:
     """Verify the theory of learning mixtures of experts."""
 
 
-for command in (verify, derive, rate):
+for command in (verify, refute, derive, rate, snr):
     cli.add_command(command)
 
 

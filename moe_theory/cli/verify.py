@@ -1,19 +1,28 @@
-"""`moe-theory verify`: every claim, its evidence, its mutants."""
+"""`moe-theory verify`: every claim, its evidence, what was printed, its mutants; the report."""
 
 from __future__ import annotations
 
 import io
 import json
+import shlex
 import time
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from moe_theory.claims import Result, Setting, check_claim
+from moe_theory.claims import Claim, Result, Setting, check_claim
 from moe_theory.claims.registry import select
-from moe_theory.cli.common import check_writable, console, write_atomically
+from moe_theory.cli.common import (
+    check_writable,
+    console,
+    load_model,
+    out_folder,
+    progress_bar,
+    readable,
+    write_atomically,
+)
 from moe_theory.errors import InputError
 
 _STYLE = {
@@ -28,21 +37,27 @@ _STYLE = {
 @click.command()
 @click.argument("claims", nargs=-1)
 @click.option("--json", "json_file", help="Write the results as one JSON object to this file (- for standard output).")
-@click.option("--out", "out_folder", help="Write figures and verify.json into this folder.")
+@click.option("--out", "out_name", help="Write report.html, its figures and verify.json into this folder.")
+@click.option("--model", "model_spec", help="Verify on this model instead: a name of the zoo or FILE.py:NAME.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option("--quick", is_flag=True, help="Smaller samples and search budgets.")
 @click.option("--list", "list_only", is_flag=True, help="List the claims and stop.")
 @click.pass_context
 def verify(
     context: click.Context,
     claims: tuple[str, ...],
     json_file: str | None,
-    out_folder: str | None,
+    out_name: str | None,
+    model_spec: str | None,
     seed: int,
+    quick: bool,
     list_only: bool,
 ) -> None:
     """Verify all claims, or those named: derive, prove, compare predicted with measured, hunt the mutants.
 
-    Exit code 1 if a verdict is not the expected one or a mutant survives.
+    A claim that corrects a printed statement is checked both ways. With --model, the claims that hold for any flat
+    model are verified on it; mutants, which are mutants for the papers' models, are left out. Exit code 1 if a verdict
+    is not the expected one or a mutant survives.
     """
     chosen = select(claims)
     if list_only:
@@ -53,35 +68,30 @@ def verify(
         raise InputError(f"--seed: expected a whole number >= 0, got {seed}")
     if json_file not in (None, "-"):
         check_writable("--json", Path(json_file))
-    folder = _folder(out_folder)
-    setting, results, clock = Setting(seed=seed), [], time.perf_counter()
-    progress = Progress(
-        TextColumn("{task.description:48}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console(stderr=True),
-        transient=True,
-        disable=not console(stderr=True).is_terminal,
-    )
-    with progress:
-        task = progress.add_task("", total=len(chosen))
+    setting = Setting(seed=seed, quick=quick, rows=2000 if quick else 5000)
+    if model_spec is not None:
+        chosen = _for_any_model(chosen, named=bool(claims))
+        setting = Setting.on(load_model(model_spec), seed=seed, quick=quick)
+    folder = out_folder("--out", out_name) if out_name is not None else None
+    results, clock = [], time.perf_counter()
+    bar, task = progress_bar(len(chosen))
+    figures: dict[str, Any] = {}
+    with bar:
         for claim in chosen:
-            results.append(check_claim(claim, setting, lambda text: progress.update(task, description=text)))
-            progress.advance(task)
-        seconds = time.perf_counter() - clock
-        if folder is not None:
-            progress.update(task, description="figures")
-            figures = {k: v for c in chosen if c.figures for k, v in c.figures(setting).items()}
-            for name, figure in figures.items():
-                buffer = io.BytesIO()
-                figure.savefig(buffer, format="png", dpi=160)
-                write_atomically(folder / f"{name}.png", buffer.getvalue())
+            tell = lambda text: bar.update(task, description=readable(text)[:56])
+            results.append(check_claim(claim, setting, tell, mutants=model_spec is None))
+            if folder is not None and claim.figures and model_spec is None:
+                tell(f"{claim.id}: figures")
+                figures[claim.id] = claim.figures(setting)
+            bar.advance(task)
+    seconds = time.perf_counter() - clock
     ok = all(r.ok for r in results)
     report = {
         "ok": ok,
         "seed": seed,
+        "quick": quick,
         "seconds": round(seconds, 3),
+        "mutants": {"total": sum(r.total for r in results), "killed": sum(r.killed for r in results)},
         "claims": [r.to_dict() for r in results],
     }
     content = (json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -92,68 +102,96 @@ def verify(
         if json_file is not None:
             write_atomically(Path(json_file), content)
     if folder is not None:
-        write_atomically(folder / "verify.json", content)
-        click.echo(f"figures and verify.json are in {out_folder}", err=json_file == "-")
+        _write(folder, results, figures, content, report, _command(claims, model_spec, seed, quick, out_name))
+        click.echo(f"report.html, figures and verify.json are in {out_name}", err=json_file == "-")
     context.exit(0 if ok else 1)
 
 
-def _folder(name: str | None) -> Path | None:
-    if name is None:
-        return None
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--out: expected a folder that can be made or written to, got {name} ({error.strerror})"
-        ) from error
-    check_writable("--out", folder / "verify.json")
-    return folder
+def _for_any_model(claims: list[Claim], named: bool) -> list[Claim]:
+    """Those that speak of any flat model; InputError if one was named that does not."""
+    for claim in claims:
+        if named and not claim.any_model:
+            raise InputError(f"claim: expected one that speaks of any model with --model, got {claim.id!r}")
+    return [claim for claim in claims if claim.any_model]
+
+
+def _command(claims: tuple[str, ...], model: str | None, seed: int, quick: bool, out: str | None) -> str:
+    options = [*claims, *(["--model", model] if model else []), *(["--quick"] if quick else []), "--seed", str(seed)]
+    return shlex.join(["moe-theory", "verify", *options, "--out", out or ""])
+
+
+def _write(
+    folder: Path, results: list[Result], figures: dict[str, Any], content: bytes, report: dict[str, Any], command: str
+) -> None:
+    from moe_theory.report.html import html_report
+
+    page = html_report(
+        results, figures, seed=report["seed"], seconds=report["seconds"], command=command, quick=report["quick"]
+    )
+    for name, figure in (item for made in figures.values() for item in made.items()):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=160)
+        write_atomically(folder / f"{name}.png", buffer.getvalue())
+    write_atomically(folder / "verify.json", content)
+    write_atomically(folder / "report.html", page.encode())
 
 
 def _show(results: list[Result], seconds: float) -> None:
     table = Table(title="Claims", title_justify="left", title_style="bold", row_styles=["", "dim"])
-    for heading, justify in (
+    headings = (
         ("claim", "left"),
         ("verdict", "left"),
+        ("as printed", "left"),
         ("evidence", "left"),
-        ("mutants killed", "right"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=heading in ("claim", "verdict"))  # type: ignore[arg-type]
+        ("mutants", "right"),
+    )
+    for heading, justify in headings:
+        table.add_column(heading, justify=justify, no_wrap=heading != "evidence")  # type: ignore[arg-type]
     for r in results:
-        mark = f"[{_STYLE[r.verdict]}]{r.verdict}[/]" + (
-            "" if r.verdict == r.claim.expected else f" ≠ {r.claim.expected}"
+        printed = (
+            "" if r.printed is None or r.claim.printed is None else _mark(r.printed.verdict, r.claim.printed.expected)
         )
-        table.add_row(r.claim.id, mark, _summary(r), f"{r.killed}/{len(r.claim.mutants)}")
+        share = f"{r.killed}/{r.total}" if r.total else ""
+        table.add_row(r.claim.id, _mark(r.verdict, r.claim.expected), printed, _summary(r), share)
     out = console()
     out.print(table)
+    say = lambda text: out.print(readable(text), markup=False, highlight=False)
     for r in results:
         for e in r.evidence:
             if e.holds is not True:
-                out.print(f"{r.claim.id}: against: {e}", markup=False, highlight=False)
-        for name in r.survivors:
-            out.print(f"{r.claim.id}: mutant survives: {name}", markup=False, highlight=False)
-    real = [
+                say(f"{r.claim.id}: against: {e}")
+        for survivor in r.survivors:
+            say(f"{r.claim.id}: mutant survives: {survivor}")
+        if r.claim.printed is None:  # what is printed shares its hypotheses with the claim that corrects it
+            for text in r.not_needed:
+                say(f"{r.claim.id}: not needed, as far as the check goes: {text}")
+    refuted = [r for r in results if r.printed is not None and r.printed.verdict == "refuted"]
+    for r in refuted:
+        witness = r.printed.against if r.printed else None
+        say(f"{r.claim.id}: as printed, refuted: {witness}")
+    for e in (
         e for r in results for e in r.evidence if e.subject.startswith("Old Faithful") and "contraction of EM" in e.what
-    ]
-    for e in real:
-        out.print(f"on real data, measured against predicted: {e}", markup=False, highlight=False)
+    ):
+        say(f"on real data, measured against predicted: {e}")
     fallen = sum(not r.ok for r in results)
-    total, killed = sum(len(r.claim.mutants) for r in results), sum(r.killed for r in results)
+    total, killed = (sum(getattr(r, key) for r in results) for key in ("total", "killed"))
     verdict = "all as expected" if not fallen else f"{fallen} NOT as expected"
-    out.print(
-        f"{len(results)} claims, {verdict}; {killed} of {total} mutants killed; {seconds:.1f} s",
-        highlight=False,
-    )
+    printed = f"; {len(refuted)} refuted as printed, proved as corrected" if refuted else ""
+    mutants = f"{killed} of {total} mutants killed; " if total else ""
+    out.print(f"{len(results)} claims, {verdict}{printed}; {mutants}{seconds:.1f} s", highlight=False)
+
+
+def _mark(found: str, expected: str) -> str:
+    return f"[{_STYLE[found]}]{found}[/]" + ("" if found == expected else f" ≠ {expected}")
 
 
 def _summary(result: Result) -> str:
-    """How many identities and numeric comparisons, and how close the closest of these was to its error."""
+    """How many identities and numeric comparisons."""
     identities = [e for e in result.evidence if e.kind == "identity"]
     numeric = [e for e in result.evidence if e.kind in ("estimate", "bound")]
     parts = []
     if identities:
-        parts.append(f"{sum(e.holds is True for e in identities)}/{len(identities)} identities reduced to 0")
+        parts.append(f"{sum(e.holds is True for e in identities)}/{len(identities)} identities")
     if numeric:
         held, trials = sum(e.holds is True for e in numeric), sum(e.trials for e in numeric)
         parts.append(f"{held}/{len(numeric)} numeric checks, {trials} trials")

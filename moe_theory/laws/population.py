@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_theory.errors import DerivationError, InputError
+from moe_theory.errors import InputError
 from moe_theory.kernels import kernels
 from moe_theory.laws.gaussian import Frame, Functional, orthonormal, product_step, radius
 from moe_theory.laws.rows import Block, Coordinates, Law, Rows
 from moe_theory.model import Model, Values
-from moe_theory.symbolic.derive import derive
+from moe_theory.symbolic.expectation import linear_means
 from moe_theory.symbolic.lower import log_sum_exp
 from moe_theory.validation import Array, covariance_matrix
 
@@ -45,7 +45,7 @@ class Population(Law):
         self.nats = float(nats)
         self.accuracy = 10 * float(np.exp(-self.nats))
         if not isinstance(model.response, Values):
-            _linear_means(model)
+            linear_means(model)
 
     def reduce(self, model: Model, *thetas: Array) -> tuple[Law, Model, Coordinates | None]:
         """Law and model in coordinates of the parameters' span plus one for its complement, x ~ N(0, I) there.
@@ -122,9 +122,9 @@ class _Quadrature:
         widen = lambda v: np.append(v, 0.0)
         slope = np.linalg.norm(self._posterior_slope() @ self.at, axis=1).max()
         tail = [Functional(widen(self.true_rows[i])) for i in uses_gate]
-        for label, (means, constant, sigma) in enumerate(zip(*_linear_means(self.truth), strict=True)):
+        for label, (means, constant, sigma) in enumerate(zip(*linear_means(self.truth), strict=True)):
             response = Functional(
-                np.append(means @ self.true_rows, sigma),
+                np.append(np.asarray(means) @ self.true_rows, sigma),
                 constant,
                 scale=radius(self.nats) * slope,
                 grade=product_step(self.nats),
@@ -167,18 +167,3 @@ class _Quadrature:
         if self.factor is not None:
             x, residual = self.factor @ x, self.factor @ residual @ self.factor.T
         return Block(x, y, weight, residual)
-
-
-def _linear_means(model: Model) -> tuple[list[Array], list[float], list[float]]:
-    """Per label: coefficients of the expert's mean in the predictors, its constant, its sigma."""
-    vectors, constants, sigmas = [], [], []
-    for expert in derive(model).normal_experts:
-        coefficients = [expert.mean.diff(s) for s in model.symbols]
-        if not all(c.is_number for c in coefficients):
-            raise DerivationError(
-                f"model {model.name!r}: expected experts with mean linear in the predictors, got mean {expert.mean}"
-            )
-        vectors.append(np.array(coefficients, dtype=float))
-        constants.append(float(expert.mean.subs(dict.fromkeys(model.symbols, 0))))
-        sigmas.append(float(expert.sigma))
-    return vectors, constants, sigmas

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,8 +13,10 @@ from moe_theory.errors import InputError
 from moe_theory.kernels import kernels
 from moe_theory.laws.rows import BLOCK, Law, Rows, split
 from moe_theory.model import Model, Values
+from moe_theory.symbolic.expectation import linear_means
 from moe_theory.validation import Array, full_rank, real_array, whole_number
 
+NATS = 33.0  # of accuracy that quadrature in y aims at
 THINNING = 16  # a thin sample has every 16th row
 
 
@@ -42,21 +45,36 @@ class Finite(Law):
         self._block = whole_number("block", block, least=1)
 
     @classmethod
-    def from_model(cls, model: Model, theta: Array, x: ArrayLike, weight: ArrayLike | None = None) -> Finite:
-        """The joint law of a finite law of x, (n, d), and the responses `model` draws there at `theta`, exactly.
+    def from_model(
+        cls,
+        model: Model,
+        theta: Array,
+        x: ArrayLike,
+        weight: ArrayLike | None = None,
+        others: Sequence[ArrayLike] = (),
+    ) -> Finite:
+        """The joint law of a finite law of x, (n, d), and the responses `model` draws there at `theta`.
 
-        Needs a finite response; the table has one row per (x, y).
+        Exact for a finite response: one row per (x, y). Normal experts with linear mean get the trapezoid rule in y,
+        with errors at the level of rounding where the means are at most twice as large as at `theta` and the `others`,
+        (m, d) each. DerivationError for other experts.
         """
-        if not isinstance(model.response, Values):
-            raise InputError(f"model: expected a finite response, {model.name!r} has {model.response}")
         base = cls(x, np.zeros(len(real_array("x", x, ndim=2))), weight)
-        points, weights = base.x, np.broadcast_to(base.weight, base.y.shape)
         theta = model.check_theta("theta", theta, base.dimension)
-        eta = model.coefficients(theta) @ points.T
-        values = model.response.values
-        y = [np.full(len(points), float(v)) for v in values]
-        joint = [weights * np.exp(kernels(model).log_density(v, eta)) for v in y]
-        return cls(np.tile(points, (len(values), 1)), np.concatenate(y), np.concatenate(joint))
+        eta = model.coefficients(theta) @ base.x.T
+        if isinstance(model.response, Values):
+            nodes = np.broadcast_to(
+                np.array(model.response.values, dtype=float), (len(base), len(model.response.values))
+            )
+            spacing = np.ones(len(base))
+        else:
+            points = [model.check_theta("others", t, base.dimension) for t in others]
+            nodes, spacing = _normal_nodes(model, eta, [model.coefficients(t) @ base.x.T for t in points])
+        count = nodes.shape[1]
+        y, wide = nodes.ravel(), np.repeat(eta, count, axis=1)
+        weights = np.repeat(np.broadcast_to(base.weight, base.y.shape) * spacing, count)
+        joint = weights * np.exp(kernels(model).log_density(y, wide))
+        return cls(np.repeat(base.x, count, axis=0), y, joint)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -108,3 +126,21 @@ class Data(Finite):
             raise InputError(f"names: expected {self.dimension} names, got {len(names)}")
         self.names = names
         full_rank("x", self.x * np.sqrt(np.reshape(self.weight * len(self), (-1, 1))), names)
+
+
+def _normal_nodes(model: Model, eta: Array, others: Sequence[Array]) -> tuple[Array, Array]:
+    """(nodes (n, k) in y, their spacing (n,)) around the labels' means at the predictors eta, (m, n).
+
+    The trapezoid rule's error for integrands analytic in a strip of half-width a is exp(-2πa/spacing); a posterior
+    whose logit moves s per unit of y has its poles π/s from the real line.
+    """
+    vectors, constants, sigmas = (np.array(v) for v in linear_means(model))
+    means = vectors @ eta + constants[:, None]
+    largest = max(float(np.max(np.abs(vectors @ e + constants[:, None]))) for e in (eta, *others))
+    # The logit's slope is a difference of two means over the variance; twice that for parameters further out.
+    slope = 4 * largest / np.min(sigmas) ** 2 + 1e-12
+    step = 2 * np.pi * min(np.pi / slope, np.min(sigmas)) / NATS
+    low, high = np.min(means, axis=0) - 8 * np.max(sigmas), np.max(means, axis=0) + 8 * np.max(sigmas)
+    count = int(np.ceil(np.max(high - low) / step)) + 1
+    nodes = np.linspace(low, high, count, axis=1)
+    return nodes, (high - low) / (count - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,13 @@ def rate_figure(
     limit: the fixed point, (m, d), by default extrapolated from the run's last two steps. Distances are in the
     metric ∇²A at the last iterate. The predicted lines start where the run has settled (a third of the way).
     """
-    if limit is not None:
-        local = limit if trace.coordinates is None else trace.coordinates.project(limit)
-    else:
-        local = _extrapolated(trace)
+    if limit is None:
+        ahead = _extrapolated(trace)
+        limit = ahead if trace.coordinates is None else trace.coordinates.lift(ahead)
+    local = limit if trace.coordinates is None else trace.coordinates.project(limit)
     moves = (trace.local - local).reshape(len(trace.local), -1)
     distance = np.sqrt(np.einsum("ti,ij,tj->t", moves, trace.metric, moves))
-    # From the last iterate to the limit the decrease is half its gradient times the way (there the gradient is 0).
-    rest = float(np.sum(trace.gradient[-1] * (trace.local[-1] - local))) / 2
-    gap = rest + np.append(np.cumsum(trace.decrease[::-1])[::-1], 0.0)
+    gap = trace.gaps(limit)
     size = 1 + float(np.sqrt(local.ravel() @ trace.metric @ local.ravel()))
     last = _last_above(distance, max(1e-14, trace.accuracy) * size)
     anchor = last // 3
@@ -94,6 +93,24 @@ def rate_figure(
     axes.set_xlabel("EM iteration t")
     axes.set_ylabel(r"distance in the metric $\nabla^2 A$; gap in nats")
     axes.set_title(title or f"{trace.algorithm} on {trace.model.name}", loc="left", color=INK, fontsize=11)
+    axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def race_figure(traces: Mapping[str, Trace], limit: Array, title: str) -> Figure:
+    """Gap L(θ_t) - L(limit) of several runs against the iteration, both logarithmic."""
+    figure = Picture(figsize=(7.2, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    for (label, trace), colour, dash in zip(traces.items(), (ITERATES, GAP, BOUND), ("-", "--", "-."), strict=False):
+        gap = trace.gaps(limit)
+        shown = gap > 1e-13
+        axes.plot(np.arange(1, len(gap) + 1)[shown], gap[shown], dash, color=colour, linewidth=1.6, label=label)
+    axes.set(
+        xscale="log", yscale="log", xlabel="iterate (1 is the start)", ylabel=r"gap $L(\theta_t)-L(\theta^*)$ in nats"
+    )
+    axes.set_title(title, loc="left", color=INK, fontsize=11)
     axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)

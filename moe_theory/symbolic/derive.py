@@ -285,3 +285,12 @@ class Derivation:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
+
+
+class AsIfFlat(Derivation):
+    """What the formulas for flat models say of a model, flat or not: how their need for flatness is put to the test."""
+
+    @property
+    def obstruction(self) -> None:
+        """None, whatever the model."""
+        return None

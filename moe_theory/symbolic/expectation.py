@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -20,6 +21,7 @@ class NormalExpert:
     sigma: sp.Expr
 
 
+@lru_cache(maxsize=64)
 def normal_experts(model: Model) -> tuple[NormalExpert, ...]:
     """The normal law of y given each label; DerivationError if an expert's density is another one."""
     experts = []
@@ -66,3 +68,21 @@ def _normal_moment(k: int, normal: NormalExpert) -> sp.Expr:
     for j in range(2, k + 1):
         moments.append(sp.expand(normal.mean * moments[-1] + (j - 1) * normal.sigma**2 * moments[-2]))
     return moments[k]
+
+
+def linear_means(model: Model) -> tuple[list[list[float]], list[float], list[float]]:
+    """Per label of normal experts: coefficients of the mean in all predictors, its constant, its sigma.
+
+    DerivationError if an expert is not normal or its mean not linear in the predictors.
+    """
+    vectors, constants, sigmas = [], [], []
+    for expert in normal_experts(model):
+        coefficients = [expert.mean.diff(s) for s in model.symbols]
+        if not all(c.is_number for c in coefficients):
+            raise DerivationError(
+                f"model {model.name!r}: expected experts with mean linear in the predictors, got mean {expert.mean}"
+            )
+        vectors.append([float(c) for c in coefficients])
+        constants.append(float(expert.mean.subs(dict.fromkeys(model.symbols, 0))))
+        sigmas.append(float(expert.sigma))
+    return vectors, constants, sigmas

@@ -1,0 +1,115 @@
+"""Figures of the signal-to-noise ratio: a phase map of λ_max(M(θ*)), and its curve between its asymptotes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axis import Axis
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
+
+from moe_theory.analysis.asymptotics import high_snr, low_snr
+from moe_theory.analysis.snr import Map
+from moe_theory.errors import InputError
+from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
+from moe_theory.zoo import by_name
+
+
+def phase_map(found: Map, title: str | None = None) -> Figure:
+    """λ_max(M(θ*)) over ‖β*‖ and ‖w*‖, a panel per angle, with the boundary λ_max = 1 - α; dots, where regions were
+    sought, as large as the Euclidean ball around θ* on which λ_max stays below it.
+
+    InputError unless the map has two ‖β*‖ and two ‖w*‖ at least.
+    """
+    betas, gates, angles = (sorted({getattr(p, key) for p in found.points}) for key in ("beta", "gate", "angle"))
+    if min(len(betas), len(gates)) < 2:
+        raise InputError("map: expected two ‖β*‖ and two ‖w*‖ at least to draw")
+    level = 1 - found.alpha
+    values = {(p.beta, p.gate, p.angle): p for p in found.points}
+    figure = Picture(figsize=(1.2 + 3.1 * len(angles), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(angles), squeeze=False, sharey=True)[0]
+    norm = TwoSlopeNorm(vmin=0.0, vcenter=level, vmax=1.0) if 0 < level < 1 else None
+    largest = max((p.euclidean or 0.0 for p in found.points), default=0.0)
+    for axes, angle in zip(panels, angles, strict=True):
+        z = np.array([[values[b, c, angle].lambda_max for b in betas] for c in gates])
+        drawn = axes.contourf(betas, gates, z, levels=np.linspace(0, 1, 21), norm=norm, cmap="RdYlBu_r", extend="max")
+        if z.min() < level < z.max():
+            axes.contour(betas, gates, z, levels=[level], colors=[INK], linewidths=1.8)
+        if largest > 0:
+            held = [values[b, c, angle] for b in betas for c in gates if (values[b, c, angle].euclidean or 0.0) > 0]
+            axes.scatter(
+                [p.beta for p in held],
+                [p.gate for p in held],
+                s=[160 * (p.euclidean or 0.0) / largest for p in held],
+                facecolors="none",
+                edgecolors=INK,
+                linewidths=0.8,
+            )
+        axes.set(xscale="log", yscale="log", xlabel=r"$\|\beta^*\|$")
+        for axis, ticks in ((axes.xaxis, betas), (axes.yaxis, gates)):
+            _plain_ticks(axis, ticks)
+        axes.set_title(f"angle {angle:g}°", fontsize=10, color=INK)
+    panels[0].set_ylabel(r"$\|w^*\|$")
+    bar = figure.colorbar(drawn, ax=list(panels), label=r"$\lambda_{\max}(M(\theta^*))$", ticks=[0, 0.25, 0.5, 0.75, 1])
+    bar.outline.set_visible(False)
+    extra = f"; circles: ball with $\\alpha \\geq {found.alpha:g}$, largest {largest:.2g}" if largest > 0 else ""
+    default = rf"{found.model}: line where $\lambda_{{\max}}(M(\theta^*)) = {level:g}${extra}"
+    figure.suptitle(title or default, fontsize=11, color=INK, x=0.01, ha="left")
+    return figure
+
+
+def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = None) -> Figure:
+    """λ_max(M(θ*)) against ‖β*‖ at one ‖w*‖ > 0 and angle (degrees), over what the asymptotes say of both ends; below,
+    how far off they are.
+
+    InputError if the map has fewer than three points there.
+    """
+    column = sorted((p.beta, p.lambda_max) for p in found.points if p.gate == gate and p.angle == angle and p.beta > 0)
+    if len(column) < 3:
+        raise InputError(f"map: expected three ‖β*‖ at least at ‖w*‖ = {gate:g}, angle {angle:g}, got {len(column)}")
+    model = by_name(found.model)
+    low, high = (f(model, gate, np.radians(angle)) for f in (low_snr, high_snr))
+    b, value = np.array(column).T
+    fine = np.geomspace(b[0], b[-1], 200)
+    figure = Picture(figsize=(7.2, 5.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    above.plot(b, value, "o", color=ITERATES, markersize=4.5, label=r"computed $\lambda_{\max}(M(\theta^*))$")
+    labels = {
+        "low": rf"$1 - {low.coefficient:.4g}\,\|\beta^*\|^2$ ({low.eigenvector})",
+        "high": (
+            rf"${high.coefficient:.4g} + {high.correction:.3g}/\|\beta^*\|$ ({high.eigenvector})"
+            if model.response.values
+            else rf"${high.coefficient:.5g}/\|\beta^*\|$ ({high.eigenvector})"
+        ),
+    }
+    for regime, asymptote, colour in (("low", low, GAP), ("high", high, BOUND)):
+        line = np.array([asymptote.at(regime, model, float(x)) for x in fine])
+        shown = (line > 0.5 * value.min()) & (line < 1.05)
+        above.plot(fine[shown], line[shown], "--", color=colour, linewidth=1.5, label=labels[regime])
+        off = np.abs(value - np.array([asymptote.at(regime, model, float(x)) for x in b]))
+        side = off < 0.3
+        below.plot(b[side], np.maximum(off[side], 1e-12), "s-", color=colour, markersize=3.5, linewidth=0.9)
+    above.set(
+        xscale="log", yscale="linear" if model.response.values else "log", ylabel=r"$\lambda_{\max}(M(\theta^*))$"
+    )
+    below.set(xscale="log", yscale="log", xlabel=r"$\|\beta^*\|$", ylabel="distance to\nthe asymptote")
+    for axes in (above, below):
+        axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    _plain_ticks(
+        below.xaxis, [t for t in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if b[0] <= t <= b[-1]]
+    )
+    above.legend(frameon=False, fontsize=9)
+    default = rf"{found.model}, $\|w^*\| = {gate:g}$, angle {angle:g}°"
+    above.set_title(title or default, loc="left", color=INK, fontsize=11)
+    return figure
+
+
+def _plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    """Numbers as they are said, on a logarithmic axis."""
+    shown = [t for t in ticks if t > 0]
+    axis.set_major_locator(FixedLocator(shown[:: max(1, len(shown) // 8)]))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(FixedLocator([]))
