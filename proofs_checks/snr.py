@@ -163,7 +163,7 @@ def _logistic_story(setting: Setting) -> Iterator[Evidence]:
 def figures(setting: Setting) -> Mapping[str, Figure]:
     """Curves between their asymptotes, and phase maps."""
     made = {}
-    betas = np.geomspace(0.05, 80, 12 if setting.quick else 22).round(4).tolist()
+    betas = np.geomspace(0.08, 80, 12 if setting.quick else 22).round(4).tolist()
     grid = np.geomspace(0.5, 16, 5 if setting.quick else 9).round(3).tolist()
     for model in (symmetric_linear(), symmetric_logistic()):
         curve = snr_map(model, betas, [GATE], [ANGLE])

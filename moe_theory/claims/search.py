@@ -20,6 +20,7 @@ CELL = 150  # evaluations of the slack in one cell of a search
 LEAST = 60  # with a small budget
 SCOUTS = 1 / 3  # the share of them that goes to random instances; the rest improves on the best of these
 INADMISSIBLE = 1e3
+CLEAR = 0.1  # a relative slack of minus this needs no improving
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Found:
 
 
 def search_cell(search: Search, claimed: Any, cell: Mapping[str, Any], hasty: bool = False) -> Found:
-    """Random instances, then Nelder–Mead from the best; `hasty` stops at the first violation."""
+    """Random instances, then Nelder–Mead from the best; `hasty` stops at the first clear violation."""
     drawn = family(cell["family"])
     rng = np.random.default_rng([cell["seed"], cell["cell"]])
     best: tuple[Slack, Instance] | None = None
@@ -111,7 +112,7 @@ def search_cell(search: Search, claimed: Any, cell: Mapping[str, Any], hasty: bo
         admissible += 1
         if best is None or slack.value < best[0].value:
             best = slack, instance
-            if hasty and slack.violated:
+            if hasty and slack.value < -max(CLEAR, slack.error):
                 raise StopIteration
         return slack.value
 
@@ -158,7 +159,7 @@ def searched(
             break
     result = least(found) if found else Found(None, None, 0, 0)
     if result.slack is not None:
-        names = ", ".join(f.name for f in search.families)
+        names = result.instance["model"] if result.violated and result.instance else _names(search)
         yield at_least(
             names,
             f"least relative slack of {what}, by search",
@@ -169,6 +170,10 @@ def searched(
             trials=result.admissible,
             witness=result.instance and result.instance | dict(result.slack.details),
         )
+
+
+def _names(search: Search) -> str:
+    return ", ".join(dict.fromkeys(family.model for family in search.families))
 
 
 def run_search(

@@ -187,12 +187,10 @@ def _mark(found: str, expected: str) -> str:
 
 def _summary(result: Result) -> str:
     """How many identities and numeric comparisons."""
-    identities = [e for e in result.evidence if e.kind == "identity"]
-    numeric = [e for e in result.evidence if e.kind in ("estimate", "bound")]
     parts = []
-    if identities:
-        parts.append(f"{sum(e.holds is True for e in identities)}/{len(identities)} identities")
-    if numeric:
-        held, trials = sum(e.holds is True for e in numeric), sum(e.trials for e in numeric)
-        parts.append(f"{held}/{len(numeric)} numeric checks, {trials} trials")
-    return "; ".join(parts)
+    for name, kinds in (("identities", {"identity"}), ("numeric checks", {"estimate", "bound"})):
+        judged = [e for e in result.evidence if e.kind in kinds]
+        held = sum(e.holds is True for e in judged)
+        if judged:
+            parts.append(f"{len(judged) if held == len(judged) else f'{held} of {len(judged)}'} {name}")
+    return ", ".join(parts)

@@ -61,8 +61,15 @@ class Coordinates:
         return np.pad(local, ((0, 0), (0, int(self.spare))))
 
     def lift(self, local: Array) -> Array:
-        """The θ, (m, d), with these coordinates (the spare one has to be 0 and is dropped)."""
-        white = local[:, : self.basis.shape[1]] @ self.basis.T
+        """The θ, (m, d), with these coordinates; the spare one goes to some direction of the complement."""
+        rank = self.basis.shape[1]
+        white = local[:, :rank] @ self.basis.T
+        if self.spare and np.any(local[:, rank]):
+            # The axis that the basis sees least of, less what it sees of it.
+            seen = np.sum(self.basis**2, axis=1)
+            axis = int(np.argmin(seen))
+            outside = np.eye(1, len(seen), axis)[0] - self.basis @ self.basis[axis]
+            white = white + np.outer(local[:, rank], outside / np.linalg.norm(outside))
         return white if self.factor is None else np.linalg.solve(self.factor.T, white.T).T
 
 

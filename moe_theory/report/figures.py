@@ -99,21 +99,28 @@ def rate_figure(
     return figure
 
 
-def race_figure(traces: Mapping[str, Trace], limit: Array, title: str) -> Figure:
-    """Gap L(θ_t) - L(limit) of several runs against the iteration, both logarithmic."""
-    figure = Picture(figsize=(7.2, 4.0), layout="constrained")
+def race_figure(
+    traces: Mapping[str, Trace], limit: Array, title: str, contractions: Mapping[str, float] | None = None
+) -> Figure:
+    """Gap L(θ_t) - L(limit) of up to three runs against the iteration; over it, thin, lines of predicted contractions
+    of the gap (by the runs' labels), from a third of the way on."""
+    figure = Picture(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for (label, trace), colour, dash in zip(traces.items(), (ITERATES, GAP, BOUND), ("-", "--", "-."), strict=False):
+    for (label, trace), colour in zip(traces.items(), (ITERATES, GAP, BOUND), strict=False):
         gap = trace.gaps(limit)
-        shown = gap > 1e-13
-        axes.plot(np.arange(1, len(gap) + 1)[shown], gap[shown], dash, color=colour, linewidth=1.6, label=label)
-    axes.set(
-        xscale="log", yscale="log", xlabel="iterate (1 is the start)", ylabel=r"gap $L(\theta_t)-L(\theta^*)$ in nats"
-    )
+        last = _last_above(gap, 1e-13)
+        t = np.arange(last + 1)
+        axes.plot(t, gap[: last + 1], "o", color=colour, markersize=3.5, markevery=max(1, last // 30), label=label)
+        rate = (contractions or {}).get(label)
+        if rate is not None:
+            start = last // 3
+            line = gap[start] * rate ** (t[start:] - start)
+            axes.plot(t[start:], line, color=colour, linewidth=1.3, label=f"predicted contraction {rate:.3g}")
+    axes.set(yscale="log", xlabel="iteration t", ylabel=r"gap $L(\theta_t)-L(\theta^*)$ in nats")
     axes.set_title(title, loc="left", color=INK, fontsize=11)
     axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
     return figure
 
 

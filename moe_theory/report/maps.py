@@ -48,8 +48,8 @@ def phase_map(found: Map, title: str | None = None) -> Figure:
                 linewidths=0.8,
             )
         axes.set(xscale="log", yscale="log", xlabel=r"$\|\beta^*\|$")
-        for axis, ticks in ((axes.xaxis, betas), (axes.yaxis, gates)):
-            _plain_ticks(axis, ticks)
+        for axis, values_on in ((axes.xaxis, betas), (axes.yaxis, gates)):
+            _plain_ticks(axis, values_on)
         axes.set_title(f"angle {angle:g}°", fontsize=10, color=INK)
     panels[0].set_ylabel(r"$\|w^*\|$")
     bar = figure.colorbar(drawn, ax=list(panels), label=r"$\lambda_{\max}(M(\theta^*))$", ticks=[0, 0.25, 0.5, 0.75, 1])
@@ -86,11 +86,13 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
     }
     for regime, asymptote, colour in (("low", low, GAP), ("high", high, BOUND)):
         line = np.array([asymptote.at(regime, model, float(x)) for x in fine])
-        shown = (line > 0.5 * value.min()) & (line < 1.05)
+        # Each is drawn as far as it says anything: where it is within a third of the computed curve.
+        near = np.abs(line / np.interp(np.log(fine), np.log(b), value) - 1) < 0.35
+        shown = near & (line < 1.05)
         above.plot(fine[shown], line[shown], "--", color=colour, linewidth=1.5, label=labels[regime])
         off = np.abs(value - np.array([asymptote.at(regime, model, float(x)) for x in b]))
-        side = off < 0.3
-        below.plot(b[side], np.maximum(off[side], 1e-12), "s-", color=colour, markersize=3.5, linewidth=0.9)
+        side = (off < 0.3) & (off > 1e-7)
+        below.plot(b[side], off[side], "s-", color=colour, markersize=3.5, linewidth=0.9)
     above.set(
         xscale="log", yscale="linear" if model.response.values else "log", ylabel=r"$\lambda_{\max}(M(\theta^*))$"
     )
@@ -98,18 +100,19 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
     for axes in (above, below):
         axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    _plain_ticks(
-        below.xaxis, [t for t in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if b[0] <= t <= b[-1]]
-    )
+    _plain_ticks(below.xaxis, b.tolist())
     above.legend(frameon=False, fontsize=9)
     default = rf"{found.model}, $\|w^*\| = {gate:g}$, angle {angle:g}°"
     above.set_title(title or default, loc="left", color=INK, fontsize=11)
     return figure
 
 
-def _plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
-    """Numbers as they are said, on a logarithmic axis."""
-    shown = [t for t in ticks if t > 0]
-    axis.set_major_locator(FixedLocator(shown[:: max(1, len(shown) // 8)]))
+def _plain_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Round numbers, as they are said, on a logarithmic axis."""
+    low, high = min(v for v in values if v > 0), max(values)
+    doubling = [2.0**k for k in range(-7, 12)]
+    rounded = [m * 10.0**k for k in range(-3, 4) for m in (1, 2, 5)]
+    ticks = [t for t in (doubling if high / low <= 64 else rounded) if low * 0.999 <= t <= high * 1.001]
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(FixedLocator([]))
