@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from moe_theory.algorithms import EM, Algorithm, GradientDescent, GradientEM, MirrorDescent, Trace, run
     from moe_theory.algorithms.fit import fit
     from moe_theory.analysis import RateMeasurement, RatePrediction, measure_rate, predict_rate
+    from moe_theory.analysis.asymptotics import high_snr, low_snr
+    from moe_theory.analysis.regions import largest_region
+    from moe_theory.analysis.snr import conditions, snr_map
     from moe_theory.analysis.symmetry import distance
     from moe_theory.atoms import expit, log_expit, log_normal, softplus
     from moe_theory.errors import (
@@ -37,8 +40,9 @@ if TYPE_CHECKING:
         observed_information,
     )
     from moe_theory.report.figures import rate_figure
+    from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.symbolic.derive import Derivation, derive
-    from moe_theory.zoo import symmetric_linear, symmetric_logistic
+    from moe_theory.zoo import erased_labels, linear_experts, symmetric_linear, symmetric_logistic
 
 __version__ = "0.1.0"
 
@@ -47,6 +51,9 @@ _HOME = {
     "moe_theory.algorithms": "EM Algorithm GradientDescent GradientEM MirrorDescent Trace run",
     "moe_theory.algorithms.fit": "fit",
     "moe_theory.analysis": "RateMeasurement RatePrediction measure_rate predict_rate",
+    "moe_theory.analysis.asymptotics": "high_snr low_snr",
+    "moe_theory.analysis.regions": "largest_region",
+    "moe_theory.analysis.snr": "conditions snr_map",
     "moe_theory.analysis.symmetry": "distance",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
     "moe_theory.evaluation": "evaluate",
@@ -55,9 +62,10 @@ _HOME = {
     "moe_theory.operators": "bregman complete_information gradient kl mirror_map missing_information"
     " missing_information_matrix objective observed_information",
     "moe_theory.report.figures": "rate_figure",
+    "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",
     "moe_theory.symbolic.derive": "Derivation derive",
-    "moe_theory.zoo": "symmetric_linear symmetric_logistic",
+    "moe_theory.zoo": "erased_labels linear_experts symmetric_linear symmetric_logistic",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted([*_MODULE, "__version__"])

@@ -13,11 +13,13 @@ from matplotlib.figure import Figure
 
 from moe_theory.analysis.asymptotics import Asymptote, high_snr, low_snr, strip_density, strip_moments
 from moe_theory.analysis.rates import predict_rate
+from moe_theory.analysis.regions import Shape, boundary, lambda_at, largest_region
 from moe_theory.analysis.snr import planar_truth, snr_map
 from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting, at_least, close, identity, note
 from moe_theory.laws import Population
-from moe_theory.model import Model
+from moe_theory.model import RESPONSE, Model
 from moe_theory.report.maps import asymptote_figure, phase_map
+from moe_theory.symbolic.derive import derive
 from moe_theory.zoo import symmetric_linear, symmetric_logistic
 
 GATE, ANGLE = 2.0, 60.0  # ‖w*‖ and the angle (degrees) at which the limits are compared
@@ -56,6 +58,8 @@ def check(setting: Setting, claimed: Limits) -> Iterator[Evidence]:
         yield _falls(model, r"$\|\beta^*\| \to \infty$", high, "high", value, (40.0, 80.0), claimed.remainder(model))
     if claimed == Limits():
         yield from _logistic_story(setting)
+        if not setting.quick:
+            yield from _region(setting)
 
 
 @lru_cache(maxsize=64)
@@ -129,6 +133,17 @@ def _bessel() -> tuple[Evidence, ...]:
 def _logistic_story(setting: Setting) -> Iterator[Evidence]:
     """Why λ_max stays near 1 for logistic experts: its eigenvector, the symmetry, the limit."""
     model = symmetric_logistic()
+    theory = derive(model)
+    u, v = theory.model.learnt
+    density = theory.density * theory.missing_information[0, 0]
+    missing = sp.Add(*(density.subs(RESPONSE, y) for y in model.response.values))
+    left = (sp.cosh(v) - 1) / (2 * (1 + sp.cosh(u)) * (sp.cosh(u) + sp.cosh(v)))
+    what = (
+        r"what one bit of y tells of the experts, $\nabla^2 A_x - E[I_{z|x,y}|x]$, less"
+        r" $\frac{\cosh v-1}{2(1+\cosh u)(\cosh u+\cosh v)}$: nothing at $v = x'w^* = 0$, little where $|u| ="
+        r" |x'\beta^*| > |v|$"
+    )
+    yield identity(model, what, theory.complete_information[0, 0] - missing - left)
     for gate, angle in ((1.0, 90.0), (1.0, 45.0)):
         limit = high_snr(model, gate, np.radians(angle)).coefficient
         yield note(
@@ -158,6 +173,30 @@ def _logistic_story(setting: Setting) -> Iterator[Evidence]:
         1e-6,
         essential=False,
     )
+
+
+def _region(setting: Setting) -> Iterator[Evidence]:
+    """What a condition on the signal-to-noise ratio gives: a ball around θ* on which α >= 1/2."""
+    model, alpha = symmetric_linear(), 0.5
+    truth = planar_truth(model, 3.0, 1.0, 90.0)
+    law = Population(model, truth, nats=9)
+    rng = setting.rng()
+    shapes: tuple[Shape, ...] = ("euclidean", "bregman")
+    for shape in shapes:
+        region = largest_region(model, law, truth, alpha, shape, seed=setting.seed)
+        yield note(
+            model.name,
+            rf"$\|\beta^*\| = 3$, $\|w^*\| = 1$, 90°: radius of the largest {shape} ball with $\alpha \ge 1/2$ found"
+            + (" (nats)" if shape == "bregman" else ""),
+            region.radius,
+        )
+        worst = 0.0
+        for v in rng.standard_normal((30, *truth.shape)):
+            v /= np.linalg.norm(v)
+            edge = region.radius if shape == "euclidean" else boundary(model, law, truth, v, region.radius)
+            worst = max(worst, lambda_at(model, law, truth + 0.95 * edge * v))
+        what = rf"$1-\alpha$ against the largest $\lambda_{{\max}}$ at random points near that {shape} ball's boundary"
+        yield at_least(model.name, what, 1 - alpha, worst, 1e-3, essential=False, trials=30)
 
 
 def figures(setting: Setting) -> Mapping[str, Figure]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_theory.analysis.regions import largest_region
+from moe_theory.analysis.regions import Shape, largest_region
 from moe_theory.errors import InputError
 from moe_theory.laws import Population
 from moe_theory.model import Model
@@ -143,7 +143,8 @@ def map_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     radii: dict[str, float | None] = {"euclidean": None, "bregman": None}
     if cell["regions"]:
         rough = Population(model, truth, nats=REGION_NATS)
-        for shape in ("euclidean", "bregman"):
+        shapes: tuple[Shape, ...] = ("euclidean", "bregman")
+        for shape in shapes:
             region = largest_region(model, rough, truth, cell["alpha"], shape, seed=cell["seed"])
             radii[shape] = region.radius
     where = {key: cell[key] for key in ("beta", "gate", "angle")}
