@@ -8,6 +8,7 @@ import json
 import math
 import platform
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from matplotlib.text import Text
 import moe_theory
 from moe_theory.claims.claim import Result
 from moe_theory.claims.evidence import Evidence
+from moe_theory.claims.instances import KEYS
 from moe_theory.report.mathml import plain, prose
 
 PACKAGES = ("NumPy", "SciPy", "SymPy", "mpmath")  # whose versions are stated
@@ -96,7 +98,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (prose, number, comparison, brief, complaints, linked, exact):
+    for function in (prose, number, comparison, brief, complaints, linked, exact, witnessed):
         environment.filters[function.__name__] = function
     return environment
 
@@ -177,6 +179,16 @@ def complaints(result: Result) -> list[str]:
         elif not hypothesis.needed and hypothesis.text not in result.not_needed:
             found.append(f"{without.verdict} without a hypothesis said not to be needed: {hypothesis.text}")
     return found
+
+
+def witnessed(result: Result) -> str:
+    """The witness against the printed statement, quoted for a shell as `moe-theory refute CLAIM --at` takes it; empty
+    where there is none or it is not an instance."""
+    against = result.printed.against if result.printed else None
+    witness = (against.witness if against else None) or {}
+    instance = {key: witness[key] for key in sorted(KEYS) if key in witness}
+    complete = result.claim.search is not None and KEYS - {"weight"} <= set(instance)
+    return shlex.quote(json.dumps(instance, default=_jsonable)) if complete else ""
 
 
 def linked(source: str) -> Markup:
