@@ -58,6 +58,11 @@ def refute(
     whole_number("--budget", budget, least=1)
     whole_number("--seed", seed)
     if found.search is None:
+        for option, value in (("--at", instance), ("--store", store)):
+            if value is not None:
+                raise InputError(
+                    f"{option}: expected only for a claim that is an inequality, {claim} is checked exactly"
+                )
         report = _identities(found, claimed, seed)
     elif instance is not None:
         report = _at(found, claimed, instance)
