@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.optimize
 
 from moe_theory.analysis.regions import Shape, largest_region
 from moe_theory.errors import InputError
@@ -23,6 +23,8 @@ from moe_theory.zoo import by_name
 
 NATS = 14.0  # resolution of λ_max at the truth: about 1e-7
 REGION_NATS = 9.0  # and where a region's boundary is refined: about 1e-4
+SPAN = (0.02, 200.0)  # of ‖β*‖ in which a boundary is looked for
+MARGIN = 0.95  # of the radii found, for what the search may have missed: seeds differ by up to three per cent
 DIMENSION = 5  # the plane of β* and w*, one direction for each to leave it by, and one more that nobody sees
 
 
@@ -73,18 +75,6 @@ class Map:
         """JSON-ready."""
         return asdict(self)
 
-    def boundary(self, gate: float, angle: float) -> float | None:
-        """The least ‖β*‖ of the map from which on λ_max(M(θ*)) <= 1 - α, between points on the line λ_max b^k; None
-        where the map does not reach it."""
-        column = sorted((p.beta, p.lambda_max) for p in self.points if p.gate == gate and p.angle == angle)
-        level = 1 - self.alpha
-        for (b0, l0), (b1, l1) in itertools.pairwise(reversed(column)):
-            if b0 and l0 <= level < l1:
-                # From the right: (b0, l0) is the larger ‖β*‖.
-                share = np.log(l1 / level) / np.log(l1 / l0)
-                return float(np.exp(np.log(b1) + share * np.log(b0 / b1)))
-        return None if not column or column[-1][1] > level else float(column[0][0])
-
 
 def snr_map(
     model: Model,
@@ -133,13 +123,33 @@ def snr_map(
     return Map(model.name, alpha, tuple(Point(**result) for result in results))
 
 
+def snr_boundary(model: Model, alpha: float, gate: float, angle: float) -> float | None:
+    """The ‖β*‖ at which λ_max(M(θ*)) = 1 - alpha, to four digits, at ‖w*‖ = gate and an angle in degrees; the
+    largest one if there are several, None if there is none in `SPAN`."""
+    level = 1 - unit_interval("alpha", alpha)
+    excess = lambda log_b: (
+        _at_truth(model, planar_truth(model, float(np.exp(log_b)), gate, angle))[1].lambda_max - level
+    )
+    grid = np.log(np.geomspace(*SPAN, 13))
+    values = [excess(log_b) for log_b in grid]
+    falls = [i for i in range(len(grid) - 1) if values[i] > 0 >= values[i + 1]]
+    if not falls:
+        return None
+    return float(np.exp(scipy.optimize.brentq(excess, grid[falls[-1]], grid[falls[-1] + 1], xtol=1e-5)))
+
+
+def _at_truth(model: Model, truth: Array) -> tuple[Array, MissingInformation]:
+    """(the truth in the coordinates of its span, M there)."""
+    law, local_model, coordinates = Population(model, truth, nats=NATS).reduce(model, truth)
+    local = truth if coordinates is None else coordinates.project(truth)
+    return local, missing_information_matrix(local_model, law, local)
+
+
 def map_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     """One point of a map as a JSON value (what the processes of a sweep call)."""
     model = by_name(cell["model"])
     truth = planar_truth(model, cell["beta"], cell["gate"], cell["angle"])
-    law, local_model, coordinates = Population(model, truth, nats=NATS).reduce(model, truth)
-    local = truth if coordinates is None else coordinates.project(truth)
-    m = missing_information_matrix(local_model, law, local)
+    local, m = _at_truth(model, truth)
     radii: dict[str, float | None] = {"euclidean": None, "bregman": None}
     if cell["regions"]:
         rough = Population(model, truth, nats=REGION_NATS)
@@ -189,18 +199,20 @@ class Condition:
 
     @property
     def statement(self) -> str:
-        """One sentence."""
+        """One sentence, and what supports it. Radii are those found less a margin (`MARGIN`), rounded down."""
         gate = f"‖w*‖ ≤ {max(self.gates):g}" if len(self.gates) > 1 else f"‖w*‖ = {self.gates[0]:g}"
         where = f"For {self.model}, {gate} and any angle, ‖β*‖ ≥ {min(self.betas):g} gives α ≥ {self.alpha:g}"
         if self.euclidean is None or self.bregman is None:
             how = f" at θ* (largest λ_max(M(θ*)): {self.lambda_max:.4f})"
         else:
-            how = (
-                f" on the ball of radius {self.euclidean:.3g} around θ* and on the Bregman ball of {self.bregman:.3g}"
-                f" nats"
-            )
+            ball, nats = (_rounded_down(MARGIN * r) for r in (self.euclidean, self.bregman))
+            how = f" on the ball of radius {ball:g} around θ* and on the Bregman ball of {nats:g} nats"
         count = len(self.betas) * len(self.gates) * len(self.angles)
-        return f"{where}{how}; supported by {count} truths up to ‖β*‖ = {max(self.betas):g}, not proved."
+        listed = lambda values: ", ".join(f"{v:g}" for v in values)
+        return (
+            f"{where}{how}; not proved: supported by {count} truths, ‖w*‖ in {listed(self.gates)}, angles of"
+            f" {listed(self.angles)} degrees, ‖β*‖ up to {max(self.betas):g}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -235,3 +247,9 @@ def conditions(found: Map, gate: float) -> list[Condition]:
 def _least(radii: Sequence[float | None]) -> float | None:
     known = [r for r in radii if r is not None]
     return min(known) if len(known) == len(radii) else None
+
+
+def _rounded_down(value: float) -> float:
+    """To two digits."""
+    step = 10.0 ** (np.floor(np.log10(value)) - 1) if value > 0 else 1.0
+    return float(f"{np.floor(value / step + 1e-9) * step:.6g}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from moe_theory.analysis.asymptotics import high_snr, low_snr
-from moe_theory.analysis.snr import Map, conditions, snr_map
+from moe_theory.analysis.snr import Map, conditions, snr_boundary, snr_map
 from moe_theory.cli.common import (
     check_writable,
     console,
@@ -66,11 +68,18 @@ def snr(
         found = snr_map(declared, *grid, alpha, regions, path, jobs, seed, tell)
     statements = [c for gate in sorted(set(grid[1])) for c in conditions(found, gate)] if min(grid[1]) > 0 else []
     asymptotes = _asymptotes(declared, found)
-    report = found.to_dict() | {"asymptotes": asymptotes, "conditions": [c.to_dict() for c in statements]}
+    options = ["--alpha", alpha, "--beta", betas, "--gate", gates, "--angle", angles, "--seed", seed]
+    command = shlex.join(["moe-theory", "snr", model, *map(str, options), *(["--regions"] if regions else [])])
+    report = found.to_dict() | {
+        "command": command,
+        "asymptotes": asymptotes,
+        "conditions": [c.to_dict() for c in statements],
+    }
     if as_json:
         print_json(report)
     else:
         _show(found, asymptotes, [c.statement for c in statements])
+        click.echo(f"again: {command}")
     if folder is not None:
         _write(folder, found, report)
         click.echo(f"map.json and figures are in {out_name}", err=as_json)
@@ -84,7 +93,7 @@ def _asymptotes(model: Any, found: Map) -> list[dict[str, Any]]:
     """Per ‖w*‖ > 0 and angle of the map: the constants of both ends, and where λ_max(M(θ*)) = 1 - α."""
     made = []
     for gate, angle in sorted({(p.gate, p.angle) for p in found.points}):
-        row: dict[str, Any] = {"gate": gate, "angle": angle, "boundary": found.boundary(gate, angle)}
+        row: dict[str, Any] = {"gate": gate, "angle": angle, "boundary": snr_boundary(model, found.alpha, gate, angle)}
         for name, function in (("low", low_snr), ("high", high_snr)):
             try:
                 asymptote = function(model, gate, float(np.radians(angle)))
@@ -125,7 +134,7 @@ def _show(found: Map, asymptotes: list[dict[str, Any]], statements: list[str]) -
         limits.add_column(head, justify="right")
     for row in asymptotes:
         constants = [f"{row[k]['coefficient']:.6g}" if row[k] else "" for k in ("low", "high")]
-        boundary = f"{row['boundary']:.3g}" if row["boundary"] is not None else "not on the map"
+        boundary = f"{row['boundary']:.3g}" if row["boundary"] is not None else "nowhere"
         limits.add_row(f"{row['gate']:g}", f"{row['angle']:g}°", *constants, boundary)
     out.print(limits)
     for text in statements:
@@ -133,8 +142,6 @@ def _show(found: Map, asymptotes: list[dict[str, Any]], statements: list[str]) -
 
 
 def _write(folder: Path, found: Map, report: dict[str, Any]) -> None:
-    import json
-
     from moe_theory.report.maps import asymptote_figure, phase_map
 
     figures = {}

@@ -46,6 +46,8 @@ def phase_map(found: Map, title: str | None = None) -> Figure:
                 facecolors="none",
                 edgecolors=INK,
                 linewidths=0.8,
+                clip_on=False,
+                zorder=5,
             )
         axes.set(xscale="log", yscale="log", xlabel=r"$\|\beta^*\|$")
         for axis, values_on in ((axes.xaxis, betas), (axes.yaxis, gates)):
@@ -55,7 +57,11 @@ def phase_map(found: Map, title: str | None = None) -> Figure:
     bar = figure.colorbar(drawn, ax=list(panels), label=r"$\lambda_{\max}(M(\theta^*))$", ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.outline.set_visible(False)
     extra = f"; circles: ball with $\\alpha \\geq {found.alpha:g}$, largest {largest:.2g}" if largest > 0 else ""
-    default = rf"{found.model}: line where $\lambda_{{\max}}(M(\theta^*)) = {level:g}${extra}"
+    seen = [p.lambda_max for p in found.points]
+    line = rf"line where $\lambda_{{\max}}(M(\theta^*)) = {level:g}$"
+    if not min(seen) < level < max(seen):
+        line = rf"$\lambda_{{\max}}(M(\theta^*))$ {'above' if min(seen) >= level else 'below'} {level:g} all over"
+    default = f"{found.model}: {line}{extra}"
     figure.suptitle(title or default, fontsize=11, color=INK, x=0.01, ha="left")
     return figure
 
