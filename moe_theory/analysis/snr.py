@@ -18,7 +18,7 @@ from moe_theory.laws import Population
 from moe_theory.model import Model
 from moe_theory.operators import MissingInformation, missing_information_matrix
 from moe_theory.sweeps import sweep
-from moe_theory.validation import Array, positive_number, real_array, unit_interval
+from moe_theory.validation import Array, real_array, unit_interval
 from moe_theory.zoo import by_name
 
 NATS = 14.0  # resolution of λ_max at the truth: about 1e-7
@@ -185,7 +185,8 @@ class Condition:
     """For ‖w*‖ in `gates`, any of the `angles` and every ‖β*‖ in `betas`: λ_max(M) <= 1 - alpha on balls of these
     radii.
 
-    A statement about the points of the map; `statement` says it as a paper could, with what supports it.
+    A statement about the points of the map; `statement` says it as a
+    paper could, with what supports it.
     """
 
     model: str
@@ -200,8 +201,14 @@ class Condition:
     @property
     def statement(self) -> str:
         """One sentence, and what supports it. Radii are those found less a margin (`MARGIN`), rounded down."""
-        gate = f"‖w*‖ ≤ {max(self.gates):g}" if len(self.gates) > 1 else f"‖w*‖ = {self.gates[0]:g}"
-        where = f"For {self.model}, {gate} and any angle, ‖β*‖ ≥ {min(self.betas):g} gives α ≥ {self.alpha:g}"
+        gate = f"‖w*‖ = {self.gates[0]:g}"
+        if len(self.gates) > 1:
+            low, high = min(self.gates), max(self.gates)
+            gate = f"‖w*‖ ≤ {high:g}" if low == 0 else f"‖w*‖ from {low:g} to {high:g}"
+        angle = f"angles of {min(self.angles):g} to {max(self.angles):g} degrees"
+        if {0.0, 90.0} <= set(self.angles):
+            angle = "any angle"
+        where = f"For {self.model}, {gate} and {angle}, ‖β*‖ ≥ {min(self.betas):g} gives α ≥ {self.alpha:g}"
         if self.euclidean is None or self.bregman is None:
             how = f" at θ* (largest λ_max(M(θ*)): {self.lambda_max:.4f})"
         else:
@@ -219,11 +226,10 @@ class Condition:
         return asdict(self) | {"statement": self.statement}
 
 
-def conditions(found: Map, gate: float) -> list[Condition]:
-    """What the map says for all ‖w*‖ <= gate and all its angles: one condition per ‖β*‖ from which on α is reached at
-    every larger ‖β*‖ of the map (two of them at least); strongest last. Empty if none."""
-    positive_number("gate", gate)
-    points = [p for p in found.points if p.gate <= gate * (1 + 1e-12)]
+def conditions(found: Map, low: float, high: float) -> list[Condition]:
+    """What the map says for its ‖w*‖ from low to high and all its angles: one condition per ‖β*‖ from which on α is
+    reached at every larger ‖β*‖ of the map (two of them at least); strongest last. Empty if none."""
+    points = [p for p in found.points if low <= p.gate <= high]
     made = []
     for least in sorted({p.beta for p in points}):
         held = [p for p in points if p.beta >= least]

@@ -13,7 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from moe_theory.analysis.asymptotics import high_snr, low_snr
-from moe_theory.analysis.snr import Map, conditions, snr_boundary, snr_map
+from moe_theory.analysis.snr import Condition, Map, conditions, snr_boundary, snr_map
 from moe_theory.cli.common import (
     check_writable,
     console,
@@ -66,7 +66,7 @@ def snr(
         tell = lambda index, result: bar.update(task, advance=1, description=_where(result))
         path = Path(store) if store else None
         found = snr_map(declared, *grid, alpha, regions, path, jobs, seed, tell)
-    statements = [c for gate in sorted(set(grid[1])) for c in conditions(found, gate)] if min(grid[1]) > 0 else []
+    statements = _conditions(found)
     asymptotes = _asymptotes(declared, found)
     options = ["--alpha", alpha, "--beta", betas, "--gate", gates, "--angle", angles, "--seed", seed]
     command = shlex.join(["moe-theory", "snr", model, *map(str, options), *(["--regions"] if regions else [])])
@@ -83,6 +83,18 @@ def snr(
     if folder is not None:
         _write(folder, found, report)
         click.echo(f"map.json and figures are in {out_name}", err=as_json)
+
+
+def _conditions(found: Map) -> list[Condition]:
+    """For ‖w*‖ up to each of the map's, and from each on: the least ‖β*‖ from which on α is reached, and the
+    largest."""
+    gates = sorted({p.gate for p in found.points})
+    ranges = dict.fromkeys([*((gates[0], g) for g in gates), *((g, gates[-1]) for g in gates)])
+    made = []
+    for low, high in ranges:
+        steps = conditions(found, low, high)
+        made += steps if len(steps) < 3 else [steps[0], steps[-1]]
+    return made
 
 
 def _where(result: Any) -> str:
