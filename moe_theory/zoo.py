@@ -61,12 +61,12 @@ def linear_experts(sigma: float = 1) -> Model:
     )
 
 
-def erased_labels(erasure: float = 0.1, error: float = 1e-30) -> Model:
+def erased_labels(erasure: float = 0.1, error: float = 1e-250) -> Model:
     """Gate only: y ∈ {0, 1, 2} tells the label z ∈ {0, 1}, or with probability `erasure` nothing (y = 2), P(z=1|x) =
     σ(x'w).
 
-    With probability `error` it tells the other label; as that goes to 0, M = `erasure` I whatever w and x: a model
-    whose relative strong convexity, α = 1 - erasure, is known everywhere.
+    With probability `error` it tells the other label. While |x'w| stays well below log(1/error), here and at the truth,
+    M = `erasure` I to rounding whatever w and x: a model whose relative strong convexity, α = 1 - erasure, is known.
     """
     lost, wrong = exact(unit_interval("erasure", erasure)), exact(positive_number("error", error))
     if not 0 < erasure < 1 - error:

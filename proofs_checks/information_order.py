@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import sympy as sp
 
 from moe_theory.claims import (
@@ -40,17 +41,19 @@ class Order:
     true_law: bool = True
 
 
-def slack(claimed: Order, instance: Instance) -> Slack:
+def slack(claimed: Order, instance: Instance, certain: bool) -> Slack:
     """How far the eigenvalues of M stay inside [lower, upper]."""
     law = instance.law
     if not claimed.true_law:
         law = Finite(law.x, -law.y if instance.model.response.values else law.y + 2, law.weight)
     theta = instance.truth if claimed.at_truth else instance.start
-    values = missing_information_matrix(instance.model, law, theta).eigenvalues
+    m = missing_information_matrix(instance.model, law, theta)
+    values, scale = m.eigenvalues, np.sqrt(np.diagonal(m.complete))
+    error = 1e-9 + 1e-15 * float(np.linalg.cond(m.complete / np.outer(scale, scale)))
     above, below = claimed.upper - float(values[0]), float(values[-1]) - claimed.lower
     if above < below:
-        return Slack.of(float(values[0]), claimed.upper, 1.0, 1e-9, eigenvalue="largest")
-    return Slack.of(claimed.lower, float(values[-1]), 1.0, 1e-9, eigenvalue="least")
+        return Slack.of(float(values[0]), claimed.upper, 1.0, error, eigenvalue="largest")
+    return Slack.of(claimed.lower, float(values[-1]), 1.0, error, eigenvalue="least")
 
 
 SEARCH = Search(slack)

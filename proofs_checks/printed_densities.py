@@ -128,7 +128,7 @@ class Minimised:
     total: Callable[[sp.Expr], sp.Expr] = lambda one: one
 
 
-def likelihood_slack(claimed: Minimised, instance: Instance) -> Slack:
+def likelihood_slack(claimed: Minimised, instance: Instance, certain: bool) -> Slack:
     law = instance.law
     if not claimed.own_law:
         law = Finite(law.x, -law.y if instance.model.response.values else law.y + 2, law.weight)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from moe_theory.algorithms.projected import divergence_to, mirror_step, project
+from moe_theory.analysis.enclosure import largest_on
 from moe_theory.claims import (
     Claim,
     Evidence,
@@ -87,10 +88,15 @@ class StrongConvexity:
     sign: int = 1
 
 
-def convexity_slack(claimed: StrongConvexity, instance: Instance) -> Slack | None:
+def convexity_slack(claimed: StrongConvexity, instance: Instance, certain: bool) -> Slack | None:
     """Between start and truth, either way round; the lesser slack."""
     model, law = instance.model, instance.law
-    worst = worst_lambda(instance, instance.start, 25 if claimed.everywhere else 1)
+    if not claimed.everywhere:
+        worst = worst_lambda(instance, instance.start, 1)
+    elif certain:
+        worst = largest_on(model, law, [instance.start, instance.truth]).upper
+    else:
+        worst = worst_lambda(instance, instance.start)
     if worst >= 1:
         return None
     alpha, found = 1 - worst, []

@@ -50,7 +50,7 @@ class Stationary:
         return self == Stationary()
 
 
-def slack(claimed: Stationary, instance: Instance) -> Slack | None:
+def slack(claimed: Stationary, instance: Instance, certain: bool) -> Slack | None:
     """The least relative slack over T = 1 … STEPS; None at the truth, where nothing moves."""
     model, law = instance.model, instance.law
     gap = objective(model, law, instance.start) - objective(model, law, instance.truth)

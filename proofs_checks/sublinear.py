@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moe_theory.algorithms import MirrorDescent
+from moe_theory.analysis.enclosure import largest_on
 from moe_theory.claims import (
     Claim,
     Diagonal,
@@ -32,7 +33,6 @@ from proofs_checks.shared import iterates, kl_between, telescoped, three_points,
 
 STEPS = 8  # how far runs are followed in the search
 LONG = 100  # and where the bound has to fall below a gap that stays
-FINE = 101  # points on a segment on which a hypothesis is confirmed where a violation is seen
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Sublinear:
     curved: bool = False
 
     @property
+    def starlike(self) -> bool:
+        """Whether convexity between each iterate and θ* is enough, as in the proof; else it is asked on their hull."""
+        return not self.exchanged and self.shift == 0
+
+    @property
     def follows(self) -> bool:
         """Whether it is what the three-point identity gives."""
         return self == Sublinear()
@@ -65,7 +70,7 @@ def bounds(claimed: Sublinear, distance: float, steps: int) -> tuple[Array, Arra
     return counts, claimed.factor * distance / (counts + claimed.shift) ** claimed.power
 
 
-def slack(claimed: Sublinear, instance: Instance) -> Slack | None:
+def slack(claimed: Sublinear, instance: Instance, certain: bool) -> Slack | None:
     """The least relative slack over T; None if L is not convex where the claim has it so."""
     model, law, truth = instance.model, instance.law, instance.truth
     if claimed.convex and not claimed.curved and worst_lambda(instance, instance.start, 5) > 1:
@@ -85,9 +90,18 @@ def slack(claimed: Sublinear, instance: Instance) -> Slack | None:
     left = gaps[counts]
     worst = int(np.argmin((right - left) / np.abs(right)))
     found = Slack.of(left[worst], right[worst], abs(right[worst]), 1e-9 / min(1.0, distance), T=int(counts[worst]))
-    if claimed.convex and not claimed.curved:
-        ends = thetas[:1] if claimed.leaving else thetas
-        if max(worst_lambda(instance, theta, FINE if found.violated else 7) for theta in ends) > 1:
+    if not claimed.convex or claimed.curved:
+        return found
+    if max(worst_lambda(instance, theta, 7) for theta in (thetas[:1] if claimed.leaving else thetas)) > 1:
+        return None
+    if certain:
+        seen = thetas[: int(counts[worst]) + 1]
+        sets = [[theta, truth] for theta in seen]
+        if claimed.leaving:
+            sets = sets[:1]
+        elif not claimed.starlike:
+            sets = [[*seen, truth]]
+        if any(largest_on(model, law, corners, enough=1.0).upper > 1 for corners in sets):
             return None
     return found
 

@@ -20,6 +20,7 @@ CELL = 150  # evaluations of the slack in one cell of a search
 LEAST = 60  # with a small budget
 SCOUTS = 1 / 3  # the share of them that goes to random instances; the rest improves on the best of these
 INADMISSIBLE = 1e3
+SECOND_LOOKS = 4  # at violations, per cell
 CLEAR = 0.1  # a relative slack of minus this needs no improving
 
 
@@ -49,12 +50,14 @@ class Slack:
 
 @dataclass(frozen=True)
 class Search:
-    """What to minimise: slack(claimed, instance), over the instances of some families.
+    """What to minimise: slack(claimed, instance, certain), over the instances of some families.
 
     The slack is None where a hypothesis of the claim does not hold at the instance (or the check cannot go on).
+    certain: hypotheses over a region are bounded on it (`moe_theory.analysis.enclosure`); else they may be looked at
+    at points, which is fast, and is what minimising goes by.
     """
 
-    slack: Callable[[Any, Instance], Slack | None]
+    slack: Callable[[Any, Instance, bool], Slack | None]
     families: Sequence[Family] = (Planar("symmetric-linear"), Planar("symmetric-logistic"))
 
     def cells(self, budget: int, seed: int) -> list[dict[str, Any]]:
@@ -96,24 +99,32 @@ class Found:
 
 
 def search_cell(search: Search, claimed: Any, cell: Mapping[str, Any], hasty: bool = False) -> Found:
-    """Random instances, then Nelder–Mead from the best; `hasty` stops at the first clear violation."""
+    """Random instances, then Nelder–Mead from the best; `hasty` stops at the first clear violation.
+
+    A violation counts if it stands when the hypotheses are bounded (see `Search`); the best `SECOND_LOOKS` get that
+    look.
+    """
     drawn = family(cell["family"])
     rng = np.random.default_rng([cell["seed"], cell["cell"]])
-    best: tuple[Slack, Instance] | None = None
-    evaluations = admissible = 0
+    seen: list[tuple[Slack, Instance]] = []
+    evaluations = looks = 0
+    witness: tuple[Slack, Instance] | None = None
 
     def value(cube: Array) -> float:
-        nonlocal best, evaluations, admissible
+        nonlocal evaluations, looks, witness
         evaluations += 1
         instance = drawn.instance(np.clip(cube, 0, 1))
-        slack = slack_at(search, claimed, instance)
+        slack = slack_at(search, claimed, instance, certain=False)
         if slack is None:
             return INADMISSIBLE
-        admissible += 1
-        if best is None or slack.value < best[0].value:
-            best = slack, instance
-            if hasty and slack.value < -max(CLEAR, slack.error):
-                raise StopIteration
+        if hasty and slack.value < -max(CLEAR, slack.error) and looks < SECOND_LOOKS:
+            looks += 1
+            certain = slack_at(search, claimed, instance)
+            if certain is None or not certain.violated:
+                return INADMISSIBLE
+            witness = certain, instance
+            raise StopIteration
+        seen.append((slack, instance))
         return slack.value
 
     try:
@@ -128,15 +139,31 @@ def search_cell(search: Search, claimed: Any, cell: Mapping[str, Any], hasty: bo
         )
     except StopIteration:
         pass
+    best = witness or _best(search, claimed, seen)
+    admissible = len(seen) + (witness is not None)
     if best is None:
         return Found(None, None, evaluations, admissible)
     return Found(best[0], best[1].to_dict(), evaluations, admissible)
 
 
-def slack_at(search: Search, claimed: Any, instance: Instance) -> Slack | None:
+def _best(search: Search, claimed: Any, seen: list[tuple[Slack, Instance]]) -> tuple[Slack, Instance] | None:
+    """The least slack that stands a second look; None if there is none."""
+    looks = 0
+    for slack, instance in sorted(seen, key=lambda pair: pair[0].value):
+        if not slack.violated:
+            return slack, instance
+        if looks < SECOND_LOOKS:
+            looks += 1
+            certain = slack_at(search, claimed, instance)
+            if certain is not None:
+                return certain, instance
+    return None
+
+
+def slack_at(search: Search, claimed: Any, instance: Instance, certain: bool = True) -> Slack | None:
     """The slack at one instance; None where it is not defined."""
     try:
-        slack = search.slack(claimed, instance)
+        slack = search.slack(claimed, instance, certain)
     except MoeTheoryError:
         return None
     return slack if slack is None or np.isfinite(slack.value) else None
