@@ -11,6 +11,8 @@ import hashlib
 import json
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import partial
@@ -99,20 +101,40 @@ def _side_by_side(
     # Fresh interpreters: what a fork would inherit (threads of BLAS, random state) must not matter.
     context = multiprocessing.get_context("spawn")
     queue = list(reversed(missing))
-    with ProcessPoolExecutor(min(jobs, len(missing)), mp_context=context) as pool:
+    count = min(jobs, len(missing))
+    failed: dict[int, BaseException] = {}
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_follow, initargs=(os.getpid(),)) as pool:
         running: dict[Future[Any], int] = {}
         try:
             while running or queue:
-                while queue and len(running) < jobs and queue[-1] < end():
+                # In turn, nothing beyond a failure or a hit would have been begun.
+                while queue and len(running) < jobs and queue[-1] < min([end(), *failed]):
                     i = queue.pop()
                     running[pool.submit(work, cells[i])] = i
                 if not running:
-                    return
+                    break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    arrived(running.pop(future), _plain(future.result()))
+                    i, error = running.pop(future), future.exception()
+                    if error is None:
+                        arrived(i, _plain(future.result()))
+                    else:
+                        failed[i] = error
+            if failed and min(failed) < end():
+                raise failed[min(failed)]
         finally:
             for future in running:
                 future.cancel()
+
+
+def _follow(parent: int) -> None:
+    """In a process of the pool: end when the parent is gone, however it went."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -131,8 +153,10 @@ def _opened(
         _lock(store, file)
         file.seek(0)
         content = file.read()
-        # A line without its end was being written when the process died.
+        # A line without its end was being written when the process died; if it is the first, it is a part of ours.
         whole = content[: content.rfind(b"\n") + 1]
+        if not whole and not _line(header).startswith(content):
+            raise _foreign(store)
         lines = _parsed(store, whole)
         if lines and lines[0] != _plain(header):
             raise InputError(
@@ -142,7 +166,7 @@ def _opened(
         file.truncate(len(whole))
 
         def write(value: Any) -> None:
-            file.write((json.dumps(value) + "\n").encode())
+            file.write(_line(value))
             file.flush()
             os.fsync(file.fileno())
 
@@ -173,7 +197,15 @@ def _parsed(store: Path, content: bytes) -> list[Any]:
             return lines
     except ValueError:
         pass
-    raise InputError(f"store: expected the JSON lines of a sweep, {store} holds something else: name another file")
+    raise _foreign(store)
+
+
+def _foreign(store: Path) -> InputError:
+    return InputError(f"store: expected the JSON lines of a sweep, {store} holds something else: name another file")
+
+
+def _line(value: Any) -> bytes:
+    return (json.dumps(value) + "\n").encode()
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ def real_array(name: str, value: ArrayLike, ndim: int | None = None) -> Array:
         if np.iscomplexobj(value):
             raise TypeError
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name}: expected real numbers, got {_brief(value)}") from error
     if ndim is not None and array.ndim != ndim:
         raise InputError(f"{name}: expected {ndim} {'axis' if ndim == 1 else 'axes'}, got shape {array.shape}")

@@ -92,7 +92,7 @@ def slack(claimed: Sublinear, instance: Instance, certain: bool) -> Slack | None
     found = Slack.of(left[worst], right[worst], abs(right[worst]), 1e-9 / min(1.0, distance), T=int(counts[worst]))
     if not claimed.convex or claimed.curved:
         return found
-    if max(worst_lambda(instance, theta, 7) for theta in (thetas[:1] if claimed.leaving else thetas)) > 1:
+    if max(worst_lambda(instance, theta, 5) for theta in (thetas[:1] if claimed.leaving else thetas[::2])) > 1:
         return None
     if certain:
         seen = thetas[: int(counts[worst]) + 1]

@@ -24,6 +24,7 @@ from moe_theory.validation import Array
 
 NEWTON = 100
 TOLERANCE = 1e-14
+SINGULAR = 1e-12  # least curvature of a step's objective, in the features' units, that is still a minimum
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ def em_step(model: Model, law: Finite, theta: Array) -> Array:
     Raises DegenerateError where the minimum is not attained or not found.
     """
     theta = model.check_theta("theta", theta, law.dimension)
+    model.response.check("y", law.y)
     posterior = _compiled_posterior(model)(law.y, *(model.coefficients(theta) @ law.x.T))
     value, slope, curvature = _complete_kernels(model)
     weight = np.broadcast_to(law.weight, law.y.shape)
@@ -54,13 +56,16 @@ def em_step(model: Model, law: Finite, theta: Array) -> Array:
 
 
 def mirror_step(model: Model, law: Finite, theta: Array, size: float = 1.0) -> MirrorStep:
-    """Per distinct x: ∇A(ζ⁺) = ∇A(ζ) - size ∇_ζ L_x(ζ) at ζ = ζ(Θx), solved for ζ⁺ by Newton's method.
+    """Per distinct x: ∇A(ζ⁺) = ∇A(ζ) - size ∇_ζ L_x(ζ) at ζ = ζ(Θx), solved for ζ⁺.
 
     L_x(ζ) = -E[log p(y|x; ζ) | x], differentiated as the marginal it is. Raises DegenerateError if the step leaves the
     range of ∇A.
     """
     theta = model.check_theta("theta", theta, law.dimension)
+    model.response.check("y", law.y)
     family, lowered = natural_family(model), _family_kernels(model)
+    mass = np.broadcast_to(law.weight, law.y.shape)
+    law = Finite(law.x[mass > 0], law.y[mass > 0], mass[mass > 0])
     x, group = np.unique(law.x, axis=0, return_inverse=True)
     weight = np.bincount(group.ravel(), np.broadcast_to(law.weight, law.y.shape), len(x))
     zeta = lowered.surface(*(model.coefficients(theta) @ x.T))
@@ -68,7 +73,7 @@ def mirror_step(model: Model, law: Finite, theta: Array, size: float = 1.0) -> M
     share = np.broadcast_to(law.weight, law.y.shape) / weight[group.ravel()]
     gradient = np.stack([-np.bincount(group.ravel(), share * row, len(x)) for row in score])
     target = lowered.mean(*zeta) - size * gradient
-    return MirrorStep(x, weight, _invert(family, target, zeta), target)
+    return MirrorStep(x, weight, _invert(family, target), target)
 
 
 def project(model: Model, step: MirrorStep, start: Array) -> Array:
@@ -107,7 +112,6 @@ class _FamilyKernels:
     surface: Compiled
     score: Compiled
     mean: Compiled
-    curvature: Compiled
     log_partition: Compiled
 
 
@@ -119,7 +123,6 @@ def _family_kernels(model: Model) -> _FamilyKernels:
         Compiled(model.symbols, list(family.surface)),
         Compiled((RESPONSE, *family.symbols), [log_density.diff(s) for s in family.symbols]),
         Compiled(family.symbols, list(family.mean)),
-        Compiled(family.symbols, list(sp.hessian(family.log_partition, family.symbols))),
         Compiled(family.symbols, [family.log_partition]),
     )
 
@@ -157,35 +160,13 @@ def _derivatives(
     )
 
 
-def _invert(family: NaturalFamily, target: Array, zeta: Array) -> Array:
-    """∇A(ζ⁺) = target for every column, by damped Newton steps on the convex A(ζ) - ⟨target, ζ⟩."""
-    lowered, k = _family_kernels(family.model), len(family.symbols)
-    objective = lambda z: lowered.log_partition(*z)[0] - np.sum(target * z, axis=0)
-    here = objective(zeta)
-    for _ in range(NEWTON):
-        residual = (lowered.mean(*zeta) - target).T
-        hessian = lowered.curvature(*zeta).T.reshape(-1, k, k)
-        try:
-            move = -np.linalg.solve(hessian, residual[..., None])[..., 0].T
-        except np.linalg.LinAlgError as error:
-            raise DegenerateError(f"{family.model.name}: the mirror step is on the boundary of ∇A's range") from error
-        decrement = -np.sum(residual.T * move, axis=0)
-        fraction = np.ones(zeta.shape[1])
-        while True:
-            trial = zeta + fraction * move
-            there = objective(trial)
-            worse = ~(there <= here - 1e-4 * fraction * decrement + 1e-13 * (1 + np.abs(here)))
-            if not worse.any():
-                break
-            fraction = np.where(worse, fraction / 2, fraction)
-            if np.min(fraction) < 1e-12:
-                raise DegenerateError(f"{family.model.name}: the mirror step leaves the range of ∇A")
-        zeta, here = trial, there
-        if np.max(np.abs(fraction * move) / (1 + np.abs(zeta))) < TOLERANCE or np.max(decrement) < TOLERANCE**2:
-            return zeta
-    if np.max(decrement) < 1e-20:
-        return zeta
-    raise DegenerateError(f"{family.model.name}: the mirror step did not converge in {NEWTON} Newton steps")
+def _invert(family: NaturalFamily, target: Array) -> Array:
+    """ζ⁺ with ∇A(ζ⁺) = target for every column; DegenerateError on the boundary of ∇A's range and outside it."""
+    zeta = family.inverse_mean(target)
+    at = _family_kernels(family.model).mean(*np.nan_to_num(zeta, posinf=0.0, neginf=0.0))
+    if not np.isfinite(zeta).all() or np.max(np.abs(at - target)) > 1e-9 * (1 + np.max(np.abs(target))):
+        raise DegenerateError(f"{family.model.name}: the mirror step is on the boundary of ∇A's range, or outside it")
+    return zeta
 
 
 def _minimise(
@@ -199,30 +180,39 @@ def _minimise(
     m, d = theta.shape
     known = model.coefficients(theta)[m:] @ x.T
     at = lambda t: derivatives(np.vstack([t @ x.T, known]))
-    value, slope, curvature = at(theta)
-    here = float(weight @ value)
+    gram = (x.T * weight) @ x
+    unit = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
+    scale = np.tile(unit, m)
+    unattained = DegenerateError(
+        f"{model.name}: the minimum is not attained, or not unique (features that separate the labels, or without full"
+        " rank)"
+    )
+    _, slope, curvature = at(theta)
     for _ in range(NEWTON):
         gradient = ((slope * weight) @ x).ravel()
         blocks = np.einsum("abn,n,ni,nj->aibj", curvature.reshape(m, m, -1), weight, x, x, optimize=True)
-        try:
-            move = -np.linalg.solve(blocks.reshape(m * d, m * d), gradient)
-        except np.linalg.LinAlgError as error:
-            raise DegenerateError(f"{model.name}: the minimum is not unique (features without full rank?)") from error
-        decrement, fraction = -float(gradient @ move), 1.0
-        if decrement < 0:
+        hessian = blocks.reshape(m * d, m * d) / np.outer(scale, scale)
+        least = float(np.linalg.eigvalsh(hessian)[0]) if np.isfinite(hessian).all() else -np.inf
+        if -np.inf < least < -1e-9:
             raise DegenerateError(f"{model.name}: the objective of the step is not convex here")
+        if least < SINGULAR:
+            raise unattained
+        move = -np.linalg.solve(hessian, gradient / scale) / scale
+        decrement, fraction = -float(gradient @ move), 1.0
+        if decrement <= TOLERANCE**2:
+            return theta
         while True:
             trial = theta + fraction * move.reshape(m, d)
-            value, slope, curvature = at(trial)
-            there = float(weight @ value)
-            if there <= here - 1e-4 * fraction * decrement + 1e-14 * (1 + abs(here)):
+            _, slope, curvature = at(trial)
+            ahead = float(((slope * weight) @ x).ravel() @ move)
+            if ahead <= 0.5 * decrement:
                 break
             fraction /= 2
             if fraction < 1e-12:
                 raise DegenerateError(f"{model.name}: no step decreases the objective")
-        theta, here = trial, there
-        if decrement <= TOLERANCE**2 * (1 + abs(here)):
+        theta = trial
+        if np.max(np.abs(fraction * move.reshape(m, d)) / (1 + np.abs(theta))) < TOLERANCE:
             return theta
         if np.max(np.abs(theta)) > 1e8:
-            raise DegenerateError(f"{model.name}: the minimum is not attained")
+            raise unattained
     raise DegenerateError(f"{model.name}: no convergence in {NEWTON} Newton steps")

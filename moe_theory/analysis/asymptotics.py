@@ -118,6 +118,10 @@ def high_snr(model: Model, gate: float, angle: float) -> Asymptote:
 
     gate = ‖w*‖ >= 0, angle in radians, d >= 3, no angle 0 for logistic experts' K. InputError for other models.
     """
+    if not np.isfinite(gate) or gate < 0:
+        raise InputError(f"gate: expected a finite number >= 0, got {gate}")
+    if not np.isfinite(angle):
+        raise InputError(f"angle: expected a finite number, got {angle}")
     if model == symmetric_linear():
         return _linear(gate, angle)
     if model == symmetric_logistic():
@@ -132,12 +136,12 @@ def strip_moments(v: Array) -> tuple[Array, Array]:
     The integrand is exp(-(y² + u²)/2)/√(2π) (2y)^j / (4 cosh(v/2) cosh(yu + v/2)) (`strip_density`); the product s =
     yu of two normals has the density K₀(|s|)/π, and y² given s adds |s|K₁/K₀.
     """
-    t = np.exp(STRIP)
+    t, size = np.exp(STRIP), np.abs(np.asarray(v)[..., None])
     weight = t * (STRIP[1] - STRIP[0])
-    # cosh t/(sinh² t + cosh² a) in decaying exponentials.
+    # cosh t/(sinh² t + cosh²(v/2)) in decaying exponentials; where that of |v| - 2t does not, the ratio is nothing.
     decay = np.exp(-2 * t)
-    half = np.cosh(np.asarray(v)[..., None] / 2) ** 2
-    ratio = 2 * np.exp(-t) * (1 + decay) / ((1 - decay) ** 2 + 4 * half * decay)
+    label = np.exp(np.minimum(size - 2 * t, 690.0)) * (1 + np.exp(-size)) ** 2
+    ratio = 2 * np.exp(-t) * (1 + decay) / ((1 - decay) ** 2 + label)
     factor = 1 / np.sqrt(2 * np.pi)
     moments = [factor * ratio @ (weight * scipy.special.k0(t)), 4 * factor * ratio @ (weight * t * scipy.special.k1(t))]
     return moments[0], moments[1]
@@ -180,7 +184,8 @@ def _logistic(gate: float, angle: float) -> Asymptote:
     g, weight = _normal_rule(gate)
     across, along = abs(np.sin(angle)), np.cos(angle)
     v = gate * across * g
-    share = np.where(np.abs(v) < 1e-8, 1.0, v / np.sinh(np.where(np.abs(v) < 1e-8, 1.0, v)))
+    size = np.maximum(np.abs(v), 1e-8)
+    share = 2 * size * np.exp(-size) / -np.expm1(-2 * size)  # v/sinh v
     values = {
         "experts, along β*": float(weight @ (share * (1 + v**2 / np.pi**2))),
         "experts, orthogonal to β* and w*": float(weight @ share),

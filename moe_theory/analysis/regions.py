@@ -163,9 +163,9 @@ def boundary(model: Model, law: Law, centre: Array, direction: Array, radius: fl
     excess = lambda s: bregman(model, law, centre, centre + s * direction) - radius
     high, far = 1e-3, FAR * (1 + float(np.linalg.norm(centre)))
     while excess(high) < 0:
-        high *= 2
-        if high > far:
+        if high >= far:
             return far
+        high = min(2 * high, far)
     return float(scipy.optimize.brentq(excess, 0.0, high, rtol=1e-6))
 
 

@@ -94,6 +94,24 @@ def snr_map(
     model: of the zoo (cells go to processes by name). store, jobs, finished: see `moe_theory.sweeps`. Raises
     InputError.
     """
+    cells = map_cells(model, betas, gates, angles, alpha, regions, seed)
+    from moe_theory import __version__
+
+    purpose = {"sweep": "snr", "version": __version__, "nats": [NATS, REGION_NATS]}
+    results = sweep(map_cell, cells, store, purpose, jobs, finished)
+    return Map(model.name, alpha, tuple(Point(**result) for result in results))
+
+
+def map_cells(
+    model: Model,
+    betas: Sequence[float],
+    gates: Sequence[float],
+    angles: Sequence[float],
+    alpha: float,
+    regions: bool,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """The cells of a map, one per point; InputError for bad arguments."""
     for name, values in (("betas", betas), ("gates", gates)):
         if len(real_array(name, values, ndim=1)) == 0 or min(values) < 0:
             raise InputError(f"{name}: expected one or more numbers >= 0, got {list(values)}")
@@ -102,7 +120,7 @@ def snr_map(
     planar_truth(model, 1.0, 1.0, 0.0)
     if by_name(model.name) != model:
         raise InputError(f"model: expected one of the zoo with its own settings, got {model.name!r} with others")
-    cells = [
+    return [
         {
             "model": model.name,
             "beta": float(b),
@@ -116,11 +134,6 @@ def snr_map(
         for c in gates
         for b in betas
     ]
-    from moe_theory import __version__
-
-    purpose = {"sweep": "snr", "version": __version__, "nats": [NATS, REGION_NATS]}
-    results = sweep(map_cell, cells, store, purpose, jobs, finished)
-    return Map(model.name, alpha, tuple(Point(**result) for result in results))
 
 
 def snr_boundary(model: Model, alpha: float, gate: float, angle: float) -> float | None:

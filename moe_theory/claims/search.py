@@ -17,7 +17,7 @@ from moe_theory.sweeps import sweep
 from moe_theory.validation import Array, whole_number
 
 CELL = 150  # evaluations of the slack in one cell of a search
-LEAST = 60  # with a small budget
+LEAST = 40  # with a small budget
 SCOUTS = 1 / 3  # the share of them that goes to random instances; the rest improves on the best of these
 INADMISSIBLE = 1e3
 SECOND_LOOKS = 4  # at violations, per cell

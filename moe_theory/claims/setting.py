@@ -119,7 +119,7 @@ class Setting:
     @property
     def budget(self) -> int:
         """Evaluations of a slack in a search for witnesses."""
-        return 0 if self.own else 200 if self.quick else 600
+        return 0 if self.own else 120 if self.quick else 600
 
     def rng(self) -> np.random.Generator:
         """A fresh generator from the seed."""

@@ -60,7 +60,10 @@ def numbers(name: str, text: str) -> list[float]:
     """Numbers separated by commas, or LOW:HIGH:COUNT for so many on a logarithmic scale."""
     if text.count(":") != 2:
         return vector(name, text).tolist()
-    low, high, count = vector(name, text.replace(":", ","))
+    parts = vector(name, text.replace(":", ","))
+    if len(parts) != 3:
+        raise InputError(f"{name}: expected LOW:HIGH:COUNT, got {text!r}")
+    low, high, count = parts
     if not 0 < low < high or count != int(count) or count < 2:
         raise InputError(f"{name}: expected LOW:HIGH:COUNT with 0 < LOW < HIGH and a COUNT of at least 2, got {text!r}")
     return [float(f"{v:.4g}") for v in np.geomspace(low, high, int(count))]

@@ -57,6 +57,7 @@ def refute(
     expected = (printed.expected if printed else found.expected) == "refuted"
     whole_number("--budget", budget, least=1)
     whole_number("--seed", seed)
+    whole_number("--jobs", jobs, least=1)
     if found.search is None:
         for option, value in (("--at", instance), ("--store", store)):
             if value is not None:

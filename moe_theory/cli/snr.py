@@ -13,7 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from moe_theory.analysis.asymptotics import high_snr, low_snr
-from moe_theory.analysis.snr import Condition, Map, conditions, snr_boundary, snr_map
+from moe_theory.analysis.snr import Condition, Map, conditions, map_cells, snr_boundary, snr_map
 from moe_theory.cli.common import (
     check_writable,
     console,
@@ -25,6 +25,7 @@ from moe_theory.cli.common import (
     write_atomically,
 )
 from moe_theory.errors import InputError
+from moe_theory.validation import whole_number
 
 
 @click.command()
@@ -58,6 +59,8 @@ def snr(
     """
     declared = load_model(model)
     grid = (numbers("--beta", betas), numbers("--gate", gates), numbers("--angle", angles))
+    map_cells(declared, *grid, alpha, regions, seed)  # what is wrong is said before a folder is made
+    whole_number("--jobs", jobs, least=1)
     if store is not None:
         check_writable("--store", Path(store))
     folder = out_folder("--out", out_name) if out_name is not None else None

@@ -17,6 +17,7 @@ from moe_theory.symbolic.expectation import linear_means
 from moe_theory.validation import Array, full_rank, real_array, whole_number
 
 NATS = 33.0  # of accuracy that quadrature in y aims at
+MOST = 2e7  # such points
 THINNING = 16  # a thin sample has every 16th row
 
 
@@ -141,6 +142,9 @@ def _normal_nodes(model: Model, eta: Array, others: Sequence[Array]) -> tuple[Ar
     slope = 4 * largest / np.min(sigmas) ** 2 + 1e-12
     step = 2 * np.pi * min(np.pi / slope, np.min(sigmas)) / NATS
     low, high = np.min(means, axis=0) - 8 * np.max(sigmas), np.max(means, axis=0) + 8 * np.max(sigmas)
+    wanted = np.max(high - low) / step * len(low)
+    if not wanted < MOST:
+        raise InputError(f"theta: expected means that {MOST:.0e} points in y can resolve, got some of {largest:.3g}")
     count = int(np.ceil(np.max(high - low) / step)) + 1
     nodes = np.linspace(low, high, count, axis=1)
     return nodes, (high - low) / (count - 1)

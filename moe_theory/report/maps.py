@@ -49,9 +49,11 @@ def phase_map(found: Map, title: str | None = None) -> Figure:
                 clip_on=False,
                 zorder=5,
             )
-        axes.set(xscale="log", yscale="log", xlabel=r"$\|\beta^*\|$")
-        for axis, values_on in ((axes.xaxis, betas), (axes.yaxis, gates)):
-            _plain_ticks(axis, values_on)
+        axes.set_xlabel(r"$\|\beta^*\|$")
+        for axis, rescale, on in ((axes.xaxis, axes.set_xscale, betas), (axes.yaxis, axes.set_yscale, gates)):
+            if min(on) > 0:
+                rescale("log")
+                _plain_ticks(axis, on)
         axes.set_title(f"angle {angle:g}°", fontsize=10, color=INK)
     panels[0].set_ylabel(r"$\|w^*\|$")
     bar = figure.colorbar(drawn, ax=list(panels), label=r"$\lambda_{\max}(M(\theta^*))$", ticks=[0, 0.25, 0.5, 0.75, 1])

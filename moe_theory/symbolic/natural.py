@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import sympy as sp
 
 from moe_theory.atoms import log_sum_exp
 from moe_theory.model import RESPONSE, Model, Values
 from moe_theory.symbolic.classify import require_exponential_family, require_probability_law
 from moe_theory.symbolic.expectation import normal_experts
+from moe_theory.validation import Array
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,22 @@ class NaturalFamily:
     log_partition: sp.Expr
     surface: sp.Matrix
 
+    def inverse_mean(self, mean: Array) -> Array:
+        """The ζ with ∇A(ζ) = mean, (k, n), in closed form; not a number outside the range of ∇A.
+
+        A finite response: ζ = log of ratios of probabilities. Normal experts: with P_i = E 1[z=i], m_i = E[y
+        1[z=i]]/P_i the slopes are m_i/σ_i² and the offsets log(P_i/P_0) - (m_i²/σ_i² - m_0²/σ_0²)/2.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if isinstance(self.model.response, Values):
+                return np.log(_inside(mean)) - np.log(_inside(1 - np.sum(mean, axis=0)))
+            k = len(self.model.latent)
+            sigma = np.array([float(e.sigma) for e in normal_experts(self.model)])[:, None]
+            p = _inside(np.vstack([1 - np.sum(mean[: k - 1], axis=0), mean[: k - 1]]))
+            centre = mean[k - 1 :] / p
+            offset = np.log(p) - (centre / sigma) ** 2 / 2
+            return np.vstack([offset[1:] - offset[0], centre / sigma**2])
+
     @property
     def mean(self) -> sp.Matrix:
         """∇A(ζ) = E[s], (k, 1)."""
@@ -42,6 +60,11 @@ class NaturalFamily:
         """log p(y, z|x) at ζ, per label."""
         zeta = sp.Matrix(self.symbols)
         return tuple(zeta.dot(s) + h - self.log_partition for s, h in zip(self.statistics, self.log_base, strict=True))
+
+
+def _inside(probability: Array) -> Array:
+    """Not a number where it is 0 to the rounding of 1."""
+    return np.where(probability > 1e-15, probability, np.nan)
 
 
 @lru_cache(maxsize=16)
