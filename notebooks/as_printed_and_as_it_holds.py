@@ -32,7 +32,7 @@ for w in (-3.0, -1.5, 0.0):
     print(w, mt.missing_information_matrix(model, law, np.array([[w]])).lambda_max)
 
 # %% [markdown]
-# So $\alpha = 0.9$ on the whole line. One exact EM step from $w = 0$:
+# So $\alpha = 0.9$ all the way. One exact EM step from $w = 0$:
 
 # %%
 after = mt.EM(model).step(start, law)
@@ -52,12 +52,14 @@ print(f"B_A before {before_b:.6f}, after {after_b:.6f}: ratio {after_b / before_
 # No witness has to be thought of. A claim brings an inequality and families of instances; its slack is minimised.
 
 # %%
+from IPython.display import Markdown, display
+
 from moe_theory.claims.registry import select
 from moe_theory.claims.search import search_cell
 
 (claim,) = select(("printed-stationarity",))
 found = search_cell(claim.search, claim.printed.claimed, claim.search.cells(150, seed=0)[0])
-print(claim.printed.statement)
+display(Markdown(claim.printed.statement))
 print(f"left {found.slack.left:.6f}, right {found.slack.right:.6f}, at", dict(found.slack.details))
 found.instance
 

@@ -340,8 +340,6 @@ def test_features_that_are_a_multiple_of_one(model: mt.Model) -> None:
     refused(lambda: em_step(model, flat, theta), model, "not unique")
 
 
-
-
 @pytest.mark.parametrize("model", [LOGISTIC, EXPERTS], ids=ids)
 def test_fewer_x_than_features(model: mt.Model) -> None:
     for seed in range(30):

@@ -96,10 +96,13 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
         line = np.array([asymptote.at(regime, model, float(x)) for x in fine])
         # Each is drawn as far as it says anything: where it is within a third of the computed curve.
         near = np.abs(line / np.interp(np.log(fine), np.log(b), value) - 1) < 0.35
-        shown = near & (line < 1.05)
+        if regime == "low":
+            shown = np.logical_and.accumulate(near)
+        else:
+            shown = np.logical_and.accumulate((near & (line < 1.05))[::-1])[::-1]
         above.plot(fine[shown], line[shown], "--", color=colour, linewidth=1.5, label=labels[regime])
         off = np.abs(value - np.array([asymptote.at(regime, model, float(x)) for x in b]))
-        side = (off < 0.3) & (off > 1e-7)
+        side = (off < 0.3) & (off > 1e-7) & np.interp(b, fine, shown).astype(bool)
         below.plot(b[side], off[side], "s-", color=colour, markersize=3.5, linewidth=0.9)
     above.set(
         xscale="log", yscale="linear" if model.response.values else "log", ylabel=r"$\lambda_{\max}(M(\theta^*))$"
