@@ -55,7 +55,7 @@ class Values:
 
     def check(self, name: str, y: Array) -> None:
         """InputError unless every entry of `y` is one of the values."""
-        bad = ~np.isin(y, np.asarray(self.values, dtype=float))
+        bad = np.logical_and.reduce([y != value for value in self.values])
         if bad.any():
             row = int(np.argmax(bad))
             raise InputError(f"{name}: expected values in {self}, got {y[row]:g} in row {row}")

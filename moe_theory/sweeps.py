@@ -53,15 +53,33 @@ def sweep(
                     finished(index, result)
 
         def arrived(index: int, result: Any) -> None:
-            results[index] = result
+            results[index] = result = _plain(result)
             keep(index, result)
             if finished:
                 finished(index, result)
 
         missing = [i for i in range(len(cells)) if i not in results]
-        run = _in_turn if jobs == 1 or len(missing) < 2 else _side_by_side
-        run(partial(_alone, work), cells, missing, arrived, lambda: _end(results, len(cells), until), jobs)
+        _run(work, cells, missing, arrived, lambda: _end(results, len(cells), until), jobs)
     return [results[i] for i in range(_end(results, len(cells), until))]
+
+
+def each(
+    work: Callable[[Any], Any], items: Sequence[Any], jobs: int = 1, finished: Callable[[int, Any], None] | None = None
+) -> list[Any]:
+    """[work(item) for item in items], the items independent of each other; not stored, so that items and results may be
+    anything that can be pickled.
+
+    work: a function that processes can import. finished: told (index, result) as they arrive.
+    """
+    results: dict[int, Any] = {}
+
+    def arrived(index: int, result: Any) -> None:
+        results[index] = result
+        if finished:
+            finished(index, result)
+
+    _run(work, items, range(len(items)), arrived, lambda: len(items), whole_number("jobs", jobs, least=1))
+    return [results[i] for i in range(len(items))]
 
 
 def _end(results: Mapping[int, Any], total: int, until: Callable[[Any], bool] | None) -> int:
@@ -70,29 +88,33 @@ def _end(results: Mapping[int, Any], total: int, until: Callable[[Any], bool] | 
     return min(hits) + 1 if hits else total
 
 
-def _alone(work: Callable[[Cell], Any], cell: Cell) -> Any:
+def _alone(work: Callable[[Any], Any], cell: Any) -> Any:
     """One thread of BLAS per cell: as many as there are processes would fight, and their number could change sums."""
     with threadpool_limits(1, user_api="blas"):
         return work(cell)
 
 
-def _in_turn(
-    work: Callable[[Cell], Any],
-    cells: Sequence[Cell],
+def _run(
+    work: Callable[[Any], Any],
+    cells: Sequence[Any],
     missing: Sequence[int],
     arrived: Callable[[int, Any], None],
     end: Callable[[], int],
     jobs: int,
 ) -> None:
+    alone = partial(_alone, work)
+    if jobs > 1 and len(missing) > 1:
+        _side_by_side(alone, cells, missing, arrived, end, jobs)
+        return
     for i in missing:
         if i >= end():
             return
-        arrived(i, _plain(work(cells[i])))
+        arrived(i, alone(cells[i]))
 
 
 def _side_by_side(
-    work: Callable[[Cell], Any],
-    cells: Sequence[Cell],
+    work: Callable[[Any], Any],
+    cells: Sequence[Any],
     missing: Sequence[int],
     arrived: Callable[[int, Any], None],
     end: Callable[[], int],
@@ -116,7 +138,7 @@ def _side_by_side(
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     i, error = running.pop(future), future.exception()
                     if error is None:
-                        arrived(i, _plain(future.result()))
+                        arrived(i, future.result())
                     else:
                         failed[i] = error
             if failed and min(failed) < end():

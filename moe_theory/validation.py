@@ -23,8 +23,9 @@ def real_array(name: str, value: ArrayLike, ndim: int | None = None) -> Array:
         raise InputError(f"{name}: expected real numbers, got {_brief(value)}") from error
     if ndim is not None and array.ndim != ndim:
         raise InputError(f"{name}: expected {ndim} {'axis' if ndim == 1 else 'axes'}, got shape {array.shape}")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = np.argwhere(~finite)
         where = ", ".join(str(i) for i in bad[0])
         raise InputError(
             f"{name}: expected finite values, got {array[tuple(bad[0])]} at index ({where})"

@@ -114,19 +114,18 @@ def _antiderivatives() -> tuple[Evidence, ...]:
 
 @lru_cache(maxsize=2)
 def _bessel(at: tuple[float, ...]) -> tuple[Evidence, ...]:
-    """The strip's moments against their double integral, by mpmath."""
+    """The strip's moments against their double integral, by the trapezoidal rule: with the nearest pole at a distance
+    of π/18, a step of 0.02 leaves exp(-54)."""
     found = []
+    step = 0.02
+    y = np.arange(-9, 9 + step / 2, step)
+    u = y[:, None]
     for v in at:
-        computed = strip_moments(np.array([v]))
-        with mpmath.workdps(15):
-            for k, power in zip(computed, (0, 2), strict=True):
-                integrand = lambda y, u, v=v, power=power: (
-                    mpmath.exp(-(y * y + u * u) / 2) * (2 * y) ** power / mpmath.cosh(y * u + v / 2)
-                )
-                double = mpmath.quad(integrand, [-9, 0, 9], [-9, 0, 9], maxdegree=5)
-                double /= mpmath.sqrt(2 * mpmath.pi) * 4 * mpmath.cosh(mpmath.mpf(v) / 2)
-                what = rf"strip moment $k_{power}({v:g})$ through Bessel functions, against its double integral"
-                found.append(close("symmetric-linear", what, float(k[0]), float(double), 1e-6, essential=False))
+        normal = np.exp(-(y * y + u * u) / 2) / np.cosh(y * u + v / 2)
+        for k, power in zip(strip_moments(np.array([v])), (0, 2), strict=True):
+            double = step**2 * float(np.sum(normal * (2 * y) ** power)) / (np.sqrt(2 * np.pi) * 4 * np.cosh(v / 2))
+            what = rf"strip moment $k_{power}({v:g})$ through Bessel functions, against its double integral"
+            found.append(close("symmetric-linear", what, float(k[0]), float(double), 1e-12, essential=False))
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +217,35 @@ def test_verify_writes_what_it_documents(command, tmp_path: Path) -> None:
     assert "4/4" in out
     assert "9 of 9 mutants killed" in out
     assert json.loads((tmp_path / "o" / "verify.json").read_text()) == report
+
+
+def test_verify_does_not_depend_on_the_number_of_processes(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Claims that share a check, a run and a figure among them; the order is the one asked for."""
+    asked = ("printed-kl", "em-is-mirror-descent", "kl-is-bregman", "relative-convexity-iff", "printed-gru")
+    pages, reports = [], []
+    monkeypatch.chdir(tmp_path)
+    for jobs in ("1", "2"):
+        code, _, err = command("verify", *asked, "--quick", "--jobs", jobs, "--out", "o")
+        assert (code, err.splitlines()[-1:]) == (0, [])
+        text = (tmp_path / "o" / "report.html").read_text()
+        pages.append(re.sub(r'class="seconds">[^<]*<', "<", text))
+        found = json.loads((tmp_path / "o" / "verify.json").read_text())
+        del found["seconds"]
+        for claim in found["claims"]:
+            del claim["seconds"]
+        reports.append(found)
+    assert [c["id"] for c in reports[0]["claims"]] == list(asked)
+    assert reports[0] == reports[1]
+    assert pages[0] == pages[1]
+
+
+def test_verify_on_a_users_model_in_two_processes(command, tmp_path: Path) -> None:
+    _, alone, _ = command("verify", "separable", "fisher-identity", "--model", "erased-labels", "--jobs", "1")
+    code, out, _ = command("verify", "separable", "fisher-identity", "--model", "erased-labels", "--jobs", "2")
+    assert code == 0
+    assert re.sub(r"[0-9.]+ s", "", out) == re.sub(r"[0-9.]+ s", "", alone)
 
 
 def test_verify_exits_1_when_a_claim_is_not_as_expected(command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from moe_theory.errors import InputError
-from moe_theory.sweeps import sweep
+from moe_theory.sweeps import each, sweep
 
 CELLS = [{"i": i} for i in range(6)]
 PURPOSE = {"sweep": "squares", "version": "1"}
@@ -27,6 +27,11 @@ PATIENCE = 60.0  # seconds within which another process has to get somewhere
 
 def square(cell: Any) -> int:
     return cell["i"] ** 2
+
+
+def as_complex(item: int) -> complex:
+    """What no store could keep."""
+    return item + 1j
 
 
 def late_first(cell: Any) -> int:
@@ -180,6 +185,16 @@ def test_jobs_is_a_whole_number(store: Path, jobs: Any) -> None:
     assert not store.exists()
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_gives_results_in_order_whatever_they_are(jobs: int) -> None:
+    told: dict[int, Any] = {}
+    assert each(as_complex, [3, 1, 2], jobs, told.__setitem__) == [3 + 1j, 1 + 1j, 2 + 1j]
+    assert told == {0: 3 + 1j, 1: 1 + 1j, 2: 2 + 1j}
+    with pytest.raises(ArithmeticError, match="cell 3"):
+        each(breaks_at_three, CELLS, jobs)
+    assert each(as_complex, [], jobs) == []
+
+
 def test_until_ends_at_the_first_hit_whatever_is_stored(store: Path) -> None:
     header, *lines = full(store)
     hit = lambda r: r in (4, 16)  # cells 2 and 4
@@ -284,7 +299,7 @@ def test_a_store_that_may_not_be_written(store: Path) -> None:
 
 SCRIPT = """
 import pathlib, sys, time
-from moe_theory.sweeps import sweep
+from moe_theory.sweeps import each, sweep
 
 def work(cell):
     with open(sys.argv[2], "a") as log:

@@ -1,6 +1,6 @@
 """Claims: a theorem's statement, source and hypotheses, a check that can fail, and mutants that it must refute."""
 
-from moe_theory.claims.claim import Claim, Hypothesis, Mutant, Printed, Result, Verdict, check_claim
+from moe_theory.claims.claim import Claim, Hypothesis, Mutant, Printed, Result, Verdict, alone, check_claim
 from moe_theory.claims.evidence import Evidence, at_least, close, identity, note
 from moe_theory.claims.instances import Diagonal, Gate, Instance, Planar, TwoScales
 from moe_theory.claims.search import Search, Slack, searched
@@ -23,6 +23,7 @@ __all__ = [
     "Slack",
     "TwoScales",
     "Verdict",
+    "alone",
     "at_least",
     "check_claim",
     "close",

@@ -198,17 +198,18 @@ def verdict(evidence: Iterable[Evidence]) -> Verdict:
     return next(_RESTS_ON[kind] for kind in ("estimate", "bound", "identity") if any(e.kind == kind for e in essential))
 
 
-def check_claim(
-    claim: Claim, setting: Setting, progress: Callable[[str], None] | None = None, mutants: bool = True
-) -> Result:
+def alone(claim: Claim) -> Claim:
+    """The claim without what is printed, its mutants and its hypotheses: to be checked, not to be attacked."""
+    return replace(claim, mutants={}, hypotheses=(), printed=None)
+
+
+def check_claim(claim: Claim, setting: Setting, progress: Callable[[str], None] | None = None) -> Result:
     """Check a claim, what is printed, all its mutants, and itself without each hypothesis; `progress` is told what is
-    being done. mutants: False checks the claim alone."""
+    being done."""
     tell = progress or (lambda _: None)
     clock = time.perf_counter()
     tell(claim.id)
     outcome, printed, killed, dropped = judge(claim, setting, claim.claimed), None, {}, []
-    if not mutants:
-        claim = replace(claim, mutants={}, hypotheses=(), printed=None)
     if claim.printed is not None:
         tell(f"{claim.id}: as printed")
         printed = judge(claim, setting, claim.printed.claimed)

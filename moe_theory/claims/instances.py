@@ -16,6 +16,7 @@ from moe_theory.model import Model
 from moe_theory.validation import Array, real_array
 from moe_theory.zoo import by_name
 
+_model = functools.cache(by_name)  # a search makes thousands of instances
 KEYS = {"model", "x", "weight", "truth", "start"}
 
 
@@ -53,7 +54,7 @@ class Instance:
         if not isinstance(value, Mapping) or not KEYS - {"weight"} <= set(value) <= KEYS:
             got = ", ".join(sorted(value)) if isinstance(value, Mapping) else type(value).__name__
             raise InputError(f"instance: expected an object with the keys {', '.join(sorted(KEYS))}, got {got}")
-        model = by_name(str(value["model"]))
+        model = _model(str(value["model"]))
         x = real_array("x", value["x"], ndim=2)
         truth, start = (model.check_theta(name, value[name], x.shape[1]) for name in ("truth", "start"))
         weight = value.get("weight")
@@ -90,7 +91,7 @@ class Planar(Family):
 
     @property
     def dimensions(self) -> int:  # type: ignore[override]
-        return 4 * len(by_name(self.model).predictors) + 1
+        return 4 * len(_model(self.model).predictors) + 1
 
     def instance(self, cube: Array) -> Instance:
         angles = np.pi * np.arange(4) / 4
@@ -98,7 +99,7 @@ class Planar(Family):
         truth, free = (self.largest * (2 * cube[:-1] - 1)).reshape(2, -1, 2)
         truth = np.round(truth, 2)
         start = np.round(truth + cube[-1] * (free - truth), 2)
-        return Instance(by_name(self.model), x + 0.0, None, truth + 0.0, start + 0.0)
+        return Instance(_model(self.model), x + 0.0, None, truth + 0.0, start + 0.0)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class TwoScales(Family):
         s = float(np.round(10 ** (1 + cube[0]), 1))
         x = np.array([[1.0, 1.0], [1.0, -1.0], [1.0, s], [1.0, -s]])
         b, v, at_b, at_v = np.round(self.largest * cube[1:], 2)
-        return Instance(by_name(self.model), x, None, np.diag([b, v]), np.diag([at_b, at_v]))
+        return Instance(_model(self.model), x, None, np.diag([b, v]), np.diag([at_b, at_v]))
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Gate(Family):
     def instance(self, cube: Array) -> Instance:
         s, q = float(np.round(10 ** (2 * cube[0]), 1)), float(np.round(0.1 + 0.8 * cube[1], 2))
         truth, start = np.round(self.largest * (2 * cube[2:, None, None] - 1), 2) + 0.0
-        return Instance(by_name(self.model), np.array([[1.0], [s]]), np.round([q, 1 - q], 2), truth, start)
+        return Instance(_model(self.model), np.array([[1.0], [s]]), np.round([q, 1 - q], 2), truth, start)
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Diagonal(Family):
         s = float(np.round(1 + 5 * cube[0], 1))
         b, w, start = np.round(self.largest * cube[1:], 2)
         return Instance(
-            by_name(self.model), np.array([[1.0], [s]]), None, np.array([[b], [w]]), np.array([[start], [start]])
+            _model(self.model), np.array([[1.0], [s]]), None, np.array([[b], [w]]), np.array([[start], [start]])
         )
 
 

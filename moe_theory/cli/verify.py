@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from moe_theory.claims import Claim, Result, Setting, check_claim
+from moe_theory.claims import Claim, Result, Setting, alone, check_claim
 from moe_theory.claims.registry import select
 from moe_theory.cli.common import (
     check_writable,
@@ -24,6 +28,10 @@ from moe_theory.cli.common import (
     write_atomically,
 )
 from moe_theory.errors import InputError
+from moe_theory.sweeps import each
+from moe_theory.validation import whole_number
+
+MOST_JOBS = 4  # by default: runs and derivations are shared within a process only
 
 _STYLE = {
     "proved": "green",
@@ -41,6 +49,7 @@ _STYLE = {
 @click.option("--model", "model_spec", help="Verify on this model instead: a name of the zoo or FILE.py:NAME.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option("--quick", is_flag=True, help="Smaller samples and search budgets.")
+@click.option("--jobs", type=int, help=f"Processes (default: one per core, {MOST_JOBS} at most).")
 @click.option("--list", "list_only", is_flag=True, help="List the claims and stop.")
 @click.pass_context
 def verify(
@@ -51,13 +60,14 @@ def verify(
     model_spec: str | None,
     seed: int,
     quick: bool,
+    jobs: int | None,
     list_only: bool,
 ) -> None:
     """Verify all claims, or those named: derive, prove, compare predicted with measured, hunt the mutants.
 
     A claim that corrects a printed statement is checked both ways. With --model, the claims that hold for any flat
     model are verified on it; mutants, which are mutants for the papers' models, are left out. Exit code 1 if a verdict
-    is not the expected one or a mutant survives.
+    is not the expected one or a mutant survives. The result does not depend on the number of processes.
     """
     chosen = select(claims)
     if list_only:
@@ -68,22 +78,16 @@ def verify(
         raise InputError(f"--seed: expected a whole number >= 0, got {seed}")
     if json_file not in (None, "-"):
         check_writable("--json", Path(json_file))
-    setting = Setting(seed=seed, quick=quick, rows=2000 if quick else 5000)
+    jobs = whole_number("--jobs", jobs, least=1) if jobs is not None else min(MOST_JOBS, _cores())
+    task = _Task((), model_spec, seed, quick, figures=out_name is not None)
+    _setting(task)  # a model that cannot be used is refused before anything is made
     if model_spec is not None:
         chosen = _for_any_model(chosen, named=bool(claims))
-        setting = Setting.on(load_model(model_spec), seed=seed, quick=quick)
     folder = out_folder("--out", out_name) if out_name is not None else None
-    results, clock = [], time.perf_counter()
-    bar, task = progress_bar(len(chosen))
-    figures: dict[str, Any] = {}
-    with bar:
-        for claim in chosen:
-            tell = lambda text: bar.update(task, description=readable(text)[:56])
-            results.append(check_claim(claim, setting, tell, mutants=model_spec is None))
-            if folder is not None and claim.figures and model_spec is None:
-                tell(f"{claim.id}: figures")
-                figures[claim.id] = claim.figures(setting)
-            bar.advance(task)
+    clock = time.perf_counter()
+    checked = _check_all(chosen, task, jobs)
+    results = [result for result, _ in checked]
+    figures = {result.claim.id: made for result, made in checked if made}
     seconds = time.perf_counter() - clock
     ok = all(r.ok for r in results)
     report = {
@@ -105,6 +109,64 @@ def verify(
         _write(folder, results, figures, content, report, _command(claims, model_spec, seed, quick, out_name))
         click.echo(f"report.html, figures and verify.json are in {out_name}", err=json_file == "-")
     context.exit(0 if ok else 1)
+
+
+def _cores() -> int:
+    """Those this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What one process is asked for: some claims, by id, and the setting they are checked in."""
+
+    ids: tuple[str, ...]
+    model: str | None
+    seed: int
+    quick: bool
+    figures: bool
+
+
+@lru_cache(maxsize=1)
+def _setting(task: _Task) -> Setting:
+    """One per process (for a task without ids), so that claims share runs and derivations."""
+    if task.model is not None:
+        return Setting.on(load_model(task.model), seed=task.seed, quick=task.quick)
+    return Setting(seed=task.seed, quick=task.quick, rows=2000 if task.quick else 5000)
+
+
+def _check(task: _Task, tell: Callable[[str], None] | None = None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Per claim: a result's fields but for the claim itself, which does not travel between processes; its figures."""
+    setting, found = _setting(replace(task, ids=())), []
+    for claim in select(task.ids):
+        result = check_claim(claim if task.model is None else alone(claim), setting, tell)
+        drawn = task.figures and task.model is None and claim.figures is not None
+        figures = dict(claim.figures(setting)) if drawn and claim.figures else {}
+        found.append(({key: value for key, value in vars(result).items() if key != "claim"}, figures))
+    return found
+
+
+def _check_all(claims: list[Claim], task: _Task, jobs: int) -> list[tuple[Result, dict[str, Any]]]:
+    """Every claim's result and figures, in their order; claims that share a check are checked in one process."""
+    groups: dict[Any, list[Claim]] = {}
+    for claim in claims:
+        groups.setdefault(claim.check, []).append(claim)
+    tasks = [replace(task, ids=tuple(claim.id for claim in group)) for group in groups.values()]
+    bar, shown = progress_bar(len(claims))
+    tell = lambda text: bar.update(shown, description=readable(text)[:56])
+
+    def finished(index: int, _: object) -> None:
+        tell(tasks[index].ids[-1])
+        bar.advance(shown, len(tasks[index].ids))
+
+    with bar:
+        # In one process, what is being done can be told as well.
+        found = each(_check if jobs > 1 else partial(_check, tell=tell), tasks, jobs, finished)
+    by_id: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    for group, parts in zip(tasks, found, strict=True):
+        by_id.update(zip(group.ids, parts, strict=True))
+    kept = claims if task.model is None else [alone(claim) for claim in claims]
+    return [(Result(claim, **by_id[claim.id][0]), by_id[claim.id][1]) for claim in kept]
 
 
 def _for_any_model(claims: list[Claim], named: bool) -> list[Claim]:

@@ -134,7 +134,9 @@ SLICE = 4096  # columns of a product; from about 5000 on OpenBLAS starts threads
 def weighted_gram(block: Block, value: Array | float, weight: Array | float) -> Array:
     """Σ weight_i value_i E[xx' | row i] over one block, (d, d)."""
     n = block.x.shape[1]
-    scaled = np.broadcast_to(weight * value if isinstance(weight, np.ndarray) else value, (n,))
+    scaled = weight * value if isinstance(weight, np.ndarray) else value
+    if not isinstance(scaled, np.ndarray):
+        scaled = np.full(n, scaled)
     factor = weight if isinstance(weight, float) else 1.0
     gram = np.zeros((len(block.x), len(block.x)))
     for a in range(0, n, SLICE):

@@ -10,12 +10,13 @@ and all its partial derivatives (in which a logarithm that enters linearly is go
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 import mpmath
 import sympy as sp
+from sympy.printing.pycode import MpmathPrinter
 
 from moe_theory.atoms import STABLE, LogSumExp, expit, softplus
 
@@ -67,9 +68,10 @@ def find_nonzero(expr: sp.Expr, trials: int = 4, seed: int = 0) -> Identity | No
     """A random rational point at which `expr` is not 0 to 50 digits (30 of them after cancellation), or None."""
     symbols = sorted(expr.free_symbols, key=str)
     rng = random.Random(seed)
+    value_at = _evaluator(expr)
     for trial in range(trials if symbols else 1):
         point = {s: sp.Rational(rng.randint(-300, 300), 100) for s in symbols}
-        value = evaluate(expr, point)
+        value = value_at(point, DIGITS)
         if abs(value) > mpmath.mpf(10) ** (-DIGITS + 20):
             return Identity(False, {str(s): str(v) for s, v in point.items()}, mpmath.nstr(value, 15), trials=trial + 1)
     return None
@@ -77,10 +79,22 @@ def find_nonzero(expr: sp.Expr, trials: int = 4, seed: int = 0) -> Identity | No
 
 def evaluate(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Expr | float], digits: int = DIGITS) -> mpmath.mpf:
     """Value of `expr` at `point` by mpmath from the exact (exp/log) definition of every atom."""
+    return _evaluator(expr)(point, digits)
+
+
+def _evaluator(expr: sp.Expr) -> Callable[[Mapping[sp.Symbol, sp.Expr | float], int], mpmath.mpf]:
     symbols = sorted(expr.free_symbols, key=str)
-    function = sp.lambdify(symbols, exact_form(expr), modules="mpmath")
-    with mpmath.workdps(digits):
-        return mpmath.mpf(function(*(_number(point[s]) for s in symbols)))
+    # To print sums in the order of their terms' names took longer than all the rest.
+    printer = MpmathPrinter(
+        {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True, "order": "none"}
+    )
+    function = sp.lambdify(symbols, exact_form(expr), modules="mpmath", printer=printer)
+
+    def value_at(point: Mapping[sp.Symbol, sp.Expr | float], digits: int) -> mpmath.mpf:
+        with mpmath.workdps(digits):
+            return mpmath.mpf(function(*(_number(point[s]) for s in symbols)))
+
+    return value_at
 
 
 def exact_form(expr: sp.Expr) -> sp.Expr:
