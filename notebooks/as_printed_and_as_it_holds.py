@@ -13,12 +13,12 @@
 # %% [markdown]
 # # Which printed inequalities fail, and on what?
 #
-# A linear rate is often printed for the gap itself: if $L$ is $\alpha$-strongly convex relative to $A$ on a convex set
-# that holds $\theta^*$ and all iterates, then
-# $L(\theta_{t+1})-L^* \le (1-\alpha)(L(\theta_t)-L^*)$. Is that so?
+# A linear rate is often printed for the gap itself: if $L$ is $\alpha$-strongly convex relative to $A$ on a
+# convex set that holds $\theta^*$ and all iterates, then $L(\theta_{t+1})-L^* \le
+# (1-\alpha)(L(\theta_t)-L^*)$. Is that so?
 #
-# The cleanest place to look is a model in which $\alpha$ is known exactly, everywhere: experts that tell the label, or
-# with probability $\varepsilon$ nothing. There $M = \varepsilon I$ whatever the gate.
+# The cleanest place to look is a model in which $\alpha$ is known exactly, everywhere: experts that tell the
+# label, or with probability $\varepsilon$ nothing. There $M = \varepsilon I$ whatever the gate.
 
 # %%
 import numpy as np
@@ -40,8 +40,8 @@ gap = lambda theta: mt.objective(model, law, theta) - mt.objective(model, law, t
 print(f"gap before {gap(start):.9f}, after {gap(after):.9f}: ratio {gap(after) / gap(start):.4f}, printed bound 0.1")
 
 # %% [markdown]
-# The gap falls by a factor of 3, not of 10: the printed inequality is false. What holds is the contraction of the
-# divergence to $\theta^*$, $B_A(\theta^*\|\theta_{t+1}) \le (1-\alpha) B_A(\theta^*\|\theta_t)$:
+# The gap falls by a factor of 3, not of 10: the printed inequality is false. What holds is the contraction of
+# the divergence to $\theta^*$, $B_A(\theta^*\|\theta_{t+1}) \le (1-\alpha) B_A(\theta^*\|\theta_t)$:
 
 # %%
 before_b, after_b = (mt.bregman(model, law, truth, theta) for theta in (start, after))
@@ -49,7 +49,8 @@ print(f"B_A before {before_b:.6f}, after {after_b:.6f}: ratio {after_b / before_
 
 # %% [markdown]
 # ## Found by search
-# No witness has to be thought of. A claim brings an inequality and families of instances; its slack is minimised.
+# No witness has to be thought of. A claim brings an inequality and families of instances; its slack is
+# minimised.
 
 # %%
 from IPython.display import Markdown, display

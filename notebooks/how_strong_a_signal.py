@@ -13,11 +13,9 @@
 # %% [markdown]
 # # How strong must the signal be for EM to converge fast?
 #
-# $L$ is $\alpha$-strongly convex relative to the mirror map wherever $\lambda_{\max}(M) \le 1-\alpha$. Here is
-# where that
-# is so for symmetric mixtures of two experts under $x\sim N(0,I)$, as a function of $\|\beta^*\|$ (the
-# signal-to-noise
-# ratio), $\|w^*\|$ and the angle between them.
+# $L$ is $\alpha$-strongly convex relative to the mirror map wherever $\lambda_{\max}(M) \le 1-\alpha$. Here
+# is where that is so for symmetric mixtures of two experts under $x\sim N(0,I)$, as a function of
+# $\|\beta^*\|$ (the signal-to-noise ratio), $\|w^*\|$ and the angle between them.
 
 # %%
 import numpy as np
@@ -30,8 +28,7 @@ mt.phase_map(mt.snr_map(linear, grid, grid, [15, 90]))
 
 # %% [markdown]
 # Linear experts need $\|\beta^*\|$ of about 2, whatever the gate, as long as the angle is not small. Logistic
-# experts are
-# another matter:
+# experts are another matter:
 
 # %%
 mt.phase_map(mt.snr_map(logistic, grid, grid, [15, 90]))
@@ -39,10 +36,8 @@ mt.phase_map(mt.snr_map(logistic, grid, grid, [15, 90]))
 # %% [markdown]
 # ## The two ends
 # As $\|\beta^*\|\to 0$ the labels say nothing and $\lambda_{\max} = 1 - C_0\|\beta^*\|^2$. As
-# $\|\beta^*\|\to\infty$ linear
-# experts leave doubt about the label only in the strip $|x'\beta^*| = O(1)$, so that $\lambda_{\max} =
-# C/\|\beta^*\|$;
-# the constants follow from the derivation.
+# $\|\beta^*\|\to\infty$ linear experts leave doubt about the label only in the strip $|x'\beta^*| = O(1)$, so
+# that $\lambda_{\max} = C/\|\beta^*\|$; the constants follow from the derivation.
 
 # %%
 betas = np.geomspace(0.08, 80, 16).round(4).tolist()
@@ -57,11 +52,10 @@ for angle in (0, 45, 90):
 # ## Why logistic experts stay near 1
 # Per row, averaged over $y$, the missing information of the experts is $\frac{1}{2(\cosh u+\cosh v)}$ with
 # $u=x'\beta^*$, $v=x'w^*$, out of $\frac{1}{2(1+\cosh u)}$: nothing is learnt at $v=0$, and little where
-# $|u|>|v|$. So
-# however large $\|\beta^*\|$ is,
-# $\lambda_{\max}\to E\left[\frac{v}{\sinh v}\left(1+\frac{v^2}{\pi^2}\right)\right]$ with
-# $v\sim N(0,\|w^*_\perp\|^2)$, along $\beta^*$: the *scale* of the experts is what one bit of $y$ cannot tell. As the
-# likelihood does not change when $\beta$ and $w$ are exchanged, both have to be large.
+# $|u|>|v|$. So however large $\|\beta^*\|$ is, $\lambda_{\max}\to E\left[\frac{v}{\sinh
+# v}\left(1+\frac{v^2}{\pi^2}\right)\right]$ with $v\sim N(0,\|w^*_\perp\|^2)$, along $\beta^*$: the *scale*
+# of the experts is what one bit of $y$ cannot tell. As the likelihood does not change when $\beta$ and $w$
+# are exchanged, both have to be large.
 
 # %%
 mt.asymptote_figure(mt.snr_map(logistic, betas, [1.0], [90.0]), 1.0, 90.0)
@@ -72,9 +66,8 @@ point = mt.snr_map(logistic, [12.0], [1.0], [90.0]).points[0]
 
 # %% [markdown]
 # ## Where one may start
-# Away from $\theta^*$ the largest eigenvalue grows. `largest_region` searches for the nearest point at which it
-# passes
-# $1-\alpha$: on the ball inside, EM contracts at $1-\alpha$. A Bregman ball is never left by EM.
+# Away from $\theta^*$ the largest eigenvalue grows. `largest_region` searches for the nearest point at which
+# it passes $1-\alpha$: on the ball inside, EM contracts at $1-\alpha$. A Bregman ball is never left by EM.
 
 # %%
 truth = linear.theta(beta=[3, 0, 0], w=[0, 1, 0])

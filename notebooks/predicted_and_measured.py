@@ -13,9 +13,9 @@
 # %% [markdown]
 # # Does EM converge at the rate the theory predicts?
 #
-# A symmetric mixture of two linear experts is declared once, its theory derived, and EM's rate predicted from the
-# missing-information matrix $M$. Then EM is run, on the population itself and on a sample, and the contraction that
-# it shows is laid over the prediction.
+# A symmetric mixture of two linear experts is declared once, its theory derived, and EM's rate predicted from
+# the missing-information matrix $M$. Then EM is run, on the population itself and on a sample, and the
+# contraction that it shows is laid over the prediction.
 
 # %%
 import moe_theory as mt
@@ -25,16 +25,16 @@ theory = mt.derive(model)
 theory
 
 # %% [markdown]
-# Nothing of this was typed in: `theory.mirror_map`, `theory.statistic`, `theory.missing_information` follow from
-# the two log-densities of the declaration.
+# Nothing of this was typed in: `theory.mirror_map`, `theory.statistic`, `theory.missing_information` follow
+# from the two log-densities of the declaration.
 
 # %%
 theory.missing_information
 
 # %% [markdown]
 # ## The prediction
-# Near a fixed point the iterates contract at $\lambda_{\max}(M)$ and the gap $L-L^*$ at its square. On the population
-# ($x\sim N(0,I)$) the expectation is exact up to a stated error, in any dimension.
+# Near a fixed point the iterates contract at $\lambda_{\max}(M)$ and the gap $L-L^*$ at its square. On the
+# population ($x\sim N(0,I)$) the expectation is exact up to a stated error, in any dimension.
 
 # %%
 truth = model.theta(beta=[3, 0, 0], w=[0, 1, 0])
@@ -82,7 +82,8 @@ for snr in (0.5, 1, 2, 4, 8):
     print(f"|beta*| = {snr:<4}  lambda_max = {rate.lambda_max:.8f}")
 
 # %% [markdown]
-# And one whose experts are known, so that only the gate is learnt (the second stage of "Breaking the gridlock").
+# And one whose experts are known, so that only the gate is learnt (the second stage of "Breaking the
+# gridlock").
 
 # %%
 gate_only = mt.Model(

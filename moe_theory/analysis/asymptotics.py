@@ -13,6 +13,7 @@ b → ∞, logistic ones:  λ_max → λ_∞ > 0: all that the experts ever lear
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -160,6 +161,12 @@ def strip_density(model: Model) -> tuple[sp.Expr, sp.Expr]:
     return derived, normal / (4 * sp.cosh(v / 2) * sp.cosh(y * u + v / 2))
 
 
+def _largest(values: Mapping[str, float]) -> str:
+    """The name of the largest; of those equal to it but for rounding (β* along w*) the first."""
+    most = max(values.values())
+    return next(name for name, value in values.items() if value >= most * (1 - 1e-9))
+
+
 def _linear(gate: float, angle: float) -> Asymptote:
     """The four blocks of b M as b → ∞; x_⊥ is the part of x orthogonal to β*, the only one the strip leaves free."""
     g, weight = _normal_rule(gate)
@@ -175,7 +182,7 @@ def _linear(gate: float, angle: float) -> Asymptote:
         "experts, orthogonal to β* and w*": float(weight @ k2),
         "experts, in the plane of β* and w*": float(weight @ (k2 * g**2)),
     }
-    name = max(values, key=lambda key: values[key])
+    name = _largest(values)
     return Asymptote(values[name] / np.sqrt(2 * np.pi), name)
 
 
@@ -191,7 +198,7 @@ def _logistic(gate: float, angle: float) -> Asymptote:
         "experts, orthogonal to β* and w*": float(weight @ share),
         "experts, in the plane of β* and w*, across β*": float(weight @ (share * g**2)),
     }
-    name = max(values, key=lambda key: values[key])
+    name = _largest(values)
     correction = 0.0
     if across > 0 and gate > 0:
         # Second-order perturbation by the coupling with the gate, ∫ u m tanh(u/2) tanh(v/2) du = v²/(2 sinh v).
