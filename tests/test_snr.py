@@ -690,8 +690,12 @@ def test_asymptotes(model: str, betas: tuple[float, ...]) -> None:
 
 
 def test_the_asymptotes_are_drawn_as_they_are() -> None:
-    figure = asymptote_figure(hand_made(plausible("symmetric-linear")), 1, 30)
+    """Each as far as it says anything: at its end of a computed curve."""
+    figure = asymptote_figure(snr_map(LINEAR, [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40], [1], [30]), 1, 30)
     low, high = low_snr(LINEAR, 1, np.pi / 6), high_snr(LINEAR, 1, np.pi / 6)
+    ends = [line.get_data()[0][[0, -1]] for line in figure.axes[0].lines[1:]]
+    assert ends[0][0] == pytest.approx(0.05) and ends[1][1] == pytest.approx(40)
+    assert 0.5 < ends[0][1] < 10 and 0.2 < ends[1][0] < 5  # neither is drawn all along
     for line, right in zip(
         figure.axes[0].lines[1:], (lambda b: 1 - low.coefficient * b**2, lambda b: high.coefficient / b), strict=True
     ):
