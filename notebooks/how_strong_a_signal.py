@@ -75,3 +75,16 @@ law = mt.Population(linear, truth, nats=9)
 for shape in ("euclidean", "bregman"):
     region = mt.largest_region(linear, law, truth, alpha=0.5, shape=shape)
     print(f"{shape}: radius {region.radius:.3f}, nearest point\n{region.nearest.round(2)}")
+
+# %% [markdown]
+# ## What is proved
+# The searches above support; they prove nothing. For two linear experts there is a theorem:
+# $\lambda_{\max}(M(\theta)) \le C/\sqrt{1+\|\beta^*\|^2/\sigma^2}$ on a set around $\theta^*$, whatever the
+# angle and the dimension (the black line in the figure of the two ends). It gives conditions that can be
+# quoted, and starts from which EM on the population converges linearly:
+
+# %%
+from moe_theory.analysis.signal import guarantees
+
+for guarantee in guarantees(linear, alpha=0.5, gates=[0.5, 1], beta=16):
+    print(guarantee.statement, end="\n\n")

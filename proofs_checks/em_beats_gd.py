@@ -189,6 +189,6 @@ CLAIM = Claim(
         "even squared, gradient descent contracts slower": Mutant("rate", Race(rival=lambda k: plain(k) ** 2)),
         "a hundredth of the iterations": Mutant("constant", Race(share=0.01)),
     },
-    order=18,
+    order=19,
     figures=figures,
 )

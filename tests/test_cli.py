@@ -13,20 +13,8 @@ from pathlib import Path
 import pytest
 
 from moe_theory.claims import Mutant, registry
-from moe_theory.cli.main import main
 
 FAITHFUL = Path(__file__).parent.parent / "moe_theory" / "datasets" / "old_faithful.csv"
-
-
-@pytest.fixture
-def command(capsys):  # type: ignore[no-untyped-def]
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(arguments))
-        out = capsys.readouterr()
-        return int(stop.value.code or 0), out.out, out.err
-
-    return call
 
 
 @pytest.fixture

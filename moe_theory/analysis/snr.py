@@ -198,8 +198,7 @@ class Condition:
     """For ‖w*‖ in `gates`, any of the `angles` and every ‖β*‖ in `betas`: λ_max(M) <= 1 - alpha on balls of these
     radii.
 
-    A statement about the points of the map; `statement` says it as a
-    paper could, with what supports it.
+    A statement about the points of the map; `statement` says it as a paper could, with what supports it.
     """
 
     model: str
@@ -219,6 +218,8 @@ class Condition:
             low, high = min(self.gates), max(self.gates)
             gate = f"‖w*‖ ≤ {high:g}" if low == 0 else f"‖w*‖ from {low:g} to {high:g}"
         angle = f"angles of {min(self.angles):g} to {max(self.angles):g} degrees"
+        if len(self.angles) == 1:
+            angle = f"an angle of {self.angles[0]:g} degrees"
         if {0.0, 90.0} <= set(self.angles):
             angle = "any angle"
         where = f"For {self.model}, {gate} and {angle}, ‖β*‖ ≥ {min(self.betas):g} gives α ≥ {self.alpha:g}"

@@ -13,6 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from moe_theory.analysis.asymptotics import high_snr, low_snr
+from moe_theory.analysis.signal import guarantees
 from moe_theory.analysis.snr import Condition, Map, conditions, map_cells, snr_boundary, snr_map
 from moe_theory.cli.common import (
     check_writable,
@@ -70,6 +71,7 @@ def snr(
         path = Path(store) if store else None
         found = snr_map(declared, *grid, alpha, regions, path, jobs, seed, tell)
     statements = _conditions(found)
+    proved = guarantees(declared, alpha, sorted({p.gate for p in found.points}), max(p.beta for p in found.points))
     asymptotes = _asymptotes(declared, found)
     options = ["--alpha", alpha, "--beta", betas, "--gate", gates, "--angle", angles, "--seed", seed]
     command = shlex.join(["moe-theory", "snr", model, *map(str, options), *(["--regions"] if regions else [])])
@@ -77,11 +79,12 @@ def snr(
         "command": command,
         "asymptotes": asymptotes,
         "conditions": [c.to_dict() for c in statements],
+        "proved": [g.to_dict() for g in proved],
     }
     if as_json:
         print_json(report)
     else:
-        _show(found, asymptotes, [c.statement for c in statements])
+        _show(found, asymptotes, [c.statement for c in statements] + [g.statement for g in proved])
         click.echo(f"again: {command}")
     if folder is not None:
         _write(folder, found, report)

@@ -11,23 +11,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from moe_theory.analysis.asymptotics import high_snr, low_snr
+from moe_theory.analysis.signal import rate_bound
 from moe_theory.analysis.snr import Map
 from moe_theory.errors import InputError
 from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
-from moe_theory.zoo import by_name
+from moe_theory.zoo import by_name, symmetric_linear
 
 
 def phase_map(found: Map, title: str | None = None) -> Figure:
     """λ_max(M(θ*)) over ‖β*‖ and ‖w*‖, a panel per angle, with the boundary λ_max = 1 - α; dots, where regions were
     sought, as large as the Euclidean ball around θ* on which λ_max stays below it.
 
-    InputError unless the map has two ‖β*‖ and two ‖w*‖ at least.
+    InputError unless the map has two ‖β*‖ and two ‖w*‖ at least, and a point for every combination.
     """
     betas, gates, angles = (sorted({getattr(p, key) for p in found.points}) for key in ("beta", "gate", "angle"))
     if min(len(betas), len(gates)) < 2:
         raise InputError("map: expected two ‖β*‖ and two ‖w*‖ at least to draw")
     level = 1 - found.alpha
     values = {(p.beta, p.gate, p.angle): p for p in found.points}
+    missing = len(betas) * len(gates) * len(angles) - len(values)
+    if missing:
+        raise InputError(f"map: expected every combination of its ‖β*‖, ‖w*‖ and angles, {missing} are missing")
     figure = Picture(figsize=(1.2 + 3.1 * len(angles), 3.6), layout="constrained")
     panels = figure.subplots(1, len(angles), squeeze=False, sharey=True)[0]
     norm = TwoSlopeNorm(vmin=0.0, vcenter=level, vmax=1.0) if 0 < level < 1 else None
@@ -104,6 +108,10 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
         off = np.abs(value - np.array([asymptote.at(regime, model, float(x)) for x in b]))
         side = (off < 0.3) & (off > 1e-7) & np.interp(b, fine, shown).astype(bool)
         below.plot(b[side], off[side], "s-", color=colour, markersize=3.5, linewidth=0.9)
+    if model == symmetric_linear():
+        bound = np.array([rate_bound(model, float(x), gate) for x in fine])
+        shown = bound < 1
+        above.plot(fine[shown], bound[shown], "-", color=INK, linewidth=1.0, label="proved bound, any angle")
     above.set(
         xscale="log", yscale="linear" if model.response.values else "log", ylabel=r"$\lambda_{\max}(M(\theta^*))$"
     )
