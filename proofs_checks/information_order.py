@@ -97,8 +97,9 @@ def _normalised_twice(theory: Derivation) -> Evidence:
 
 CLAIM = Claim(
     id="information-order",
-    title="At the truth some information is missing, never all of it and more",
-    statement=r"under the true law $0 \preceq M(\theta^*) \preceq I$; away from $\theta^*$ $\lambda_{\max}(M)$ can"
+    title="At the truth no less than nothing is missing, and no more than all",
+    statement=r"under the true law $0 \preceq I_{z|x,y} \preceq \nabla^2 A$ at $\theta^*$: the eigenvalues of"
+    r" $M(\theta^*)$ are in $[0, 1]$; away from $\theta^*$ $\lambda_{\max}(M)$ can"
     r" exceed 1",
     source="Louis (1982); theory.md §3",
     hypotheses=(

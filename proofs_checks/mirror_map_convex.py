@@ -1,4 +1,8 @@
-"""∇²A ⪰ 0, and ∇²A ≻ 0 if and only if E[xx'] ≻ 0."""
+"""∇²A ⪰ 0, and ∇²A ≻ 0 if and only if E[xx'] ≻ 0.
+
+v'∇²A v = E[(Vx)' ∇²A_x (Vx)] with V the (m, d) array of v: it is >= 0, and, as ∇²A_x ≻ 0, it is 0 exactly where Vx = 0
+almost surely, that is where E[xx'] V' = 0.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting
+from moe_theory.claims import Claim, Evidence, Mutant, Setting
 from moe_theory.laws import Finite
 from moe_theory.operators import complete_information
 from moe_theory.symbolic.derive import Derivation
@@ -60,7 +64,8 @@ def _positive(subject: str, what: str, minor: sp.Expr) -> Evidence:
         return Evidence("identity", subject, what, True)
     negative = find_nonzero(minor - abs(minor), trials=20)
     holds = None if negative is None else False
-    return Evidence("identity", subject, what, holds, witness=negative.witness if negative else None)
+    value, at = (negative.residual, negative.witness) if negative else (None, None)
+    return Evidence("identity", subject, what, holds, value, witness=at)
 
 
 CLAIM = Claim(
@@ -69,13 +74,14 @@ CLAIM = Claim(
     statement=r"$\nabla^2 A_x \succ 0$ in the predictors; hence $\nabla^2 A = E[\nabla^2 A_x \otimes xx'] \succeq 0$,"
     r" and $\succ 0$ iff $E[xx'] \succ 0$",
     source="arXiv 2411.06056, Section 4; theory.md §3",
-    hypotheses=(Hypothesis("finite predictors (a saturated gate has weight 0)", Convexity(closure=True)),),
+    hypotheses=(),
     expected="proved",
     check=check,
     claimed=Convexity(),
     mutants={
         "concave": Mutant("sign", Convexity(hessian=lambda t: -t.complete_information)),
         "1-strongly convex": Mutant("constant", Convexity(bound=1)),
+        "strictly convex also where a gate is saturated": Mutant("hypothesis", Convexity(closure=True)),
         "strictly convex whatever the features": Mutant("hypothesis", Convexity(needs_rank=False)),
     },
     order=2,

@@ -63,7 +63,8 @@ def _locally(case: Case, theta: Array, claimed: Equivalence, rng: np.random.Gene
     error = 10 * STEP**2 * max(1.0, float(values[0]))
     what = r"largest $\alpha$ with $L(\varphi) \ge L(\theta) + \langle\nabla L,\varphi-\theta\rangle"
     what += r" + \alpha B_A(\varphi\|\theta)$"
-    yield close(case.name, f"{what} along M's top eigenvector", tightest, threshold, error, essential=False)
+    along = "M's top eigenvector" if claimed.opened else "the segment Θ, the second eigenvector"
+    yield close(case.name, f"{what} along {along}", tightest, threshold, error, essential=False)
     if not claimed.opened:
         return
     others = []

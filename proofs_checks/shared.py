@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +18,7 @@ from moe_theory.operators import bregman
 from moe_theory.symbolic.derive import Derivation, derive
 from moe_theory.validation import Array
 
-FLAT = Hypothesis("flat exponential family (derived)", setting=Setting.curved)
+FLAT = Hypothesis("flat: the coordinates are natural parameters of (y, z)|x (derived)", setting=Setting.curved)
 
 
 def primed(model: Model) -> dict[sp.Symbol, sp.Symbol]:
@@ -68,13 +68,21 @@ def decrease_less(theory: Derivation, guaranteed: sp.Expr, eta: sp.Matrix, phi: 
     return rest + (vanishing if exact else 0)
 
 
-def three_points() -> sp.Expr:
-    """(1-α) B(θ*‖θ) - B(θ*‖θ⁺) - (L(θ⁺) - L(θ*)) less the two slacks that are >= 0 by hypothesis:
+def three_points(
+    rate: Callable[[sp.Expr], sp.Expr] = lambda alpha: 1 - alpha,
+    step: float = 1.0,
+    exchanged: bool = False,
+    backwards: bool = False,
+    convex: bool = True,
+) -> sp.Expr:
+    """rate(α) B(θ*‖θ) - B(θ*‖θ⁺) - (L(θ⁺) - L(θ*)) less the two slacks that are >= 0 by hypothesis:
 
     L(θ*) - L(θ) - ⟨∇L(θ), θ*-θ⟩ - αB(θ*‖θ)   (relative strong convexity between θ and θ*) and
     L(θ) + ⟨∇L(θ), θ⁺-θ⟩ + B(θ⁺‖θ) - L(θ⁺)   (1-smoothness, by majorization),
 
-    where ∇L(θ) = ∇A(θ) - ∇A(θ⁺) is the step. Identically 0 in all values, points and gradients.
+    where step ∇L(θ) = ∇A(θ) - ∇A(θ⁺). For EM's step and the rate 1-α it is identically 0 in all values, points and
+    gradients: that is the proof. exchanged: the B's arguments; backwards: their times; convex: the first slack is to be
+    had. Where it does not vanish, nothing is proved (and nothing refuted).
     """
     alpha = sp.Symbol("alpha", real=True)
     loss, potential, point, slope = (
@@ -87,10 +95,11 @@ def three_points() -> sp.Expr:
         )
     )
     b = lambda p, q: potential[p] - potential[q] - slope[q].dot(point[p] - point[q])
-    step = slope["t"] - slope["n"]
-    convex = loss["s"] - loss["t"] - step.dot(point["s"] - point["t"]) - alpha * b("s", "t")
-    smooth = loss["t"] + step.dot(point["n"] - point["t"]) + b("n", "t") - loss["n"]
-    return sp.expand((1 - alpha) * b("s", "t") - b("s", "n") - (loss["n"] - loss["s"]) - convex - smooth)
+    gradient = (slope["t"] - slope["n"]) / sp.nsimplify(step)
+    slack = loss["s"] - loss["t"] - gradient.dot(point["s"] - point["t"]) - alpha * b("s", "t")
+    smooth = loss["t"] + gradient.dot(point["n"] - point["t"]) + b("n", "t") - loss["n"]
+    before, after = (b(q, "s") if exchanged else b("s", q) for q in ("nt" if backwards else "tn"))
+    return sp.expand(rate(alpha) * before - after - (loss["n"] - loss["s"]) - smooth - (slack if convex else 0))
 
 
 def telescoped() -> list[sp.Expr]:

@@ -25,7 +25,7 @@ from moe_theory.claims import (
 )
 from moe_theory.operators import bregman, objective
 from moe_theory.validation import Array
-from proofs_checks.shared import bregman_of, decrease_less, iterates, kl_between, primed, telescoped
+from proofs_checks.shared import FLAT, bregman_of, decrease_less, iterates, kl_between, primed, telescoped
 
 STEPS = 6  # how far runs are followed in the search
 
@@ -113,11 +113,11 @@ CLAIM = Claim(
     id="stationarity",
     title="Within T steps EM comes to a nearly stationary point",
     statement=r"$\min_{t\le T} E\,\mathrm{KL}(p_{t+1}\|p_t) \le (L(\theta_1) - \inf L)/T$ for every $T\ge 1$,"
-    r" from any start $\theta_1$ ($\Theta$ is the whole space)",
+    r" from any start $\theta_1$ ($\Theta$ is the whole space, every M-step attained)",
     source="arXiv 2411.06056, Theorem 4.2 (1), in the reading of theory.md §3",
     hypotheses=(
-        Hypothesis("flat exponential family (derived)", Stationary(curved=True)),
-        Hypothesis("EM's step, which is the unit step of mirror descent", Stationary(step=3.0)),
+        Hypothesis(FLAT.text, Stationary(curved=True)),
+        Hypothesis("mirror descent's steps are at most 1 (EM's are)", Stationary(step=1.5)),
     ),
     expected="proved",
     check=check,

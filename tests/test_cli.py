@@ -198,7 +198,10 @@ def test_verify_writes_what_it_documents(command, tmp_path: Path) -> None:
     assert [c["id"] for c in report["claims"]] == ["separable", "fisher-identity"]
     claim = report["claims"][0]
     assert (claim["verdict"], claim["expected"]) == ("proved", "proved")
-    assert {k: v for k, v in claim["mutants"].items() if k != "kinds"} == {"total": 4, "killed": 4, "survivors": []}
+    counts = {key: claim["mutants"][key] for key in ("total", "killed", "survivors")}
+    assert counts == {"total": 4, "killed": 4, "survivors": []}
+    assert set(claim["mutants"]["kinds"]) == set(claim["mutants"]["against"])
+    assert all(against["holds"] is False for against in claim["mutants"]["against"].values())
     assert report["mutants"] == {"total": 9, "killed": 9}
     assert claim["evidence"][0]["kind"] == "identity"
     assert "separable" in out

@@ -2,13 +2,14 @@
 
 from moe_theory.claims.claim import Claim, Hypothesis, Mutant, Printed, Result, Verdict, alone, check_claim
 from moe_theory.claims.evidence import Evidence, at_least, close, identity, note
-from moe_theory.claims.instances import Diagonal, Gate, Instance, Planar, TwoScales
+from moe_theory.claims.instances import Crossed, Diagonal, Gate, Instance, Planar, Scalar, TwoScales
 from moe_theory.claims.search import Search, Slack, searched
 from moe_theory.claims.setting import Case, Setting
 
 __all__ = [
     "Case",
     "Claim",
+    "Crossed",
     "Diagonal",
     "Evidence",
     "Gate",
@@ -18,6 +19,7 @@ __all__ = [
     "Planar",
     "Printed",
     "Result",
+    "Scalar",
     "Search",
     "Setting",
     "Slack",

@@ -170,6 +170,7 @@ class Result:
                 "killed": self.killed,
                 "survivors": list(self.survivors),
                 "kinds": {name: mutant.kind for name, mutant in claim.mutants.items()},
+                "against": {name: _evidence_dict(outcome.against) for name, outcome in self.mutants.items()},
             },
             "dropped": [
                 {"hypothesis": h.text, "needed": _needed(o), "against": _evidence_dict(o.against)}

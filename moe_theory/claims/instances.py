@@ -132,6 +132,44 @@ class Gate(Family):
 
 
 @dataclass(frozen=True)
+class Scalar(Family):
+    """One feature that is always 1: any truth and any start in R; the last coordinate draws the start towards the
+    truth."""
+
+    model: str
+    largest: float = 4.0
+
+    @property
+    def dimensions(self) -> int:  # type: ignore[override]
+        return 2 * len(_model(self.model).predictors) + 1
+
+    def instance(self, cube: Array) -> Instance:
+        truth, free = (self.largest * (2 * cube[:-1] - 1)).reshape(2, -1, 1)
+        truth = np.round(truth, 2) + 0.0
+        return Instance(
+            _model(self.model), np.array([[1.0]]), None, truth, np.round(truth + cube[-1] * (free - truth), 2) + 0.0
+        )
+
+
+@dataclass(frozen=True)
+class Crossed(Family):
+    """Independent features: the first, of the gate, in {1, s} with weights q and 1 - q, the second, of the experts, in
+    {0, ±1} with weights 0.1, 0.45, 0.45; β starts at its truth."""
+
+    model: str
+    largest: float = 4.0
+    dimensions = 5
+
+    def instance(self, cube: Array) -> Instance:
+        s, q = float(np.round(10 ** (0.5 + cube[0]), 1)), float(np.round(0.05 + 0.9 * cube[1], 2))
+        b, w, start = np.round([4 + 2 * cube[2], *(self.largest * (2 * cube[3:] - 1))], 2) + 0.0
+        x = np.array([[first, second] for first in (1.0, s) for second in (0.0, 1.0, -1.0)])
+        weight = np.outer([q, 1 - q], [0.1, 0.45, 0.45]).ravel().round(6)
+        at = lambda gate: np.array([[0.0, b], [gate, 0.0]])
+        return Instance(_model(self.model), x, weight, at(w), at(start))
+
+
+@dataclass(frozen=True)
 class Diagonal(Family):
     """One feature in {1, s}; a start with β = w, which the symmetric logistic model's exchange of them leaves in
     place."""
@@ -148,7 +186,7 @@ class Diagonal(Family):
         )
 
 
-FAMILIES = {kind.__name__: kind for kind in (Planar, TwoScales, Gate, Diagonal)}
+FAMILIES = {kind.__name__: kind for kind in (Planar, Scalar, TwoScales, Crossed, Gate, Diagonal)}
 
 
 def family(value: Mapping[str, Any]) -> Family:
