@@ -125,7 +125,7 @@ class Minimised:
     sign: int = -1
     margin: float = 0.0
     own_law: bool = True
-    total: Callable[[sp.Expr], sp.Expr] = lambda one: one
+    factor: Callable[[int], sp.Rational] = lambda label: sp.Integer(1)  # of the density of each label
 
 
 def likelihood_slack(claimed: Minimised, instance: Instance, certain: bool) -> Slack:
@@ -144,7 +144,7 @@ def likelihood(setting: Setting, claimed: Minimised) -> Iterator[Evidence]:
     what = r"$L(\theta) \ge L(\theta^*)$"
     if claimed.sign < 0 and claimed.margin == 0 and claimed.own_law:
         for model in setting.models if setting.flat else ():
-            integral = claimed.total(expect_joint(model, [sp.Integer(1)] * len(model.latent)))
+            integral = expect_joint(model, [claimed.factor(i) for i in range(len(model.latent))])
             yield identity(model, r"$1 - \int p_\theta(y|x)\,dy$", 1 - integral)
     yield from searched(LIKELIHOOD_SEARCH, claimed, what, setting.budget // 2, setting.seed)
 
@@ -161,7 +161,7 @@ LIKELIHOOD = Claim(
     claimed=Minimised(),
     mutants={
         "by a margin": Mutant("constant", Minimised(margin=0.1)),
-        "densities that do not sum to 1": Mutant("form", Minimised(total=lambda one: one + sp.Rational(1, 100))),
+        "densities that do not sum to 1": Mutant("form", Minimised(factor=lambda i: 1 + sp.Rational(i, 100))),
         "with the sign turned": Mutant("sign", Minimised(sign=1, margin=-1e-3)),
     },
     order=100,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_theory.algorithms.projected import divergence_to, mirror_step, project
+from moe_theory.algorithms import EM
 from moe_theory.analysis.enclosure import largest_on
 from moe_theory.claims import (
     Claim,
@@ -26,6 +26,7 @@ from moe_theory.claims import (
 )
 from moe_theory.laws import Finite
 from moe_theory.operators import bregman, gradient, objective
+from moe_theory.validation import Array
 from moe_theory.zoo import symmetric_linear, symmetric_logistic
 from proofs_checks import em_is_mirror_descent
 from proofs_checks.printed import POSTER, SECTION
@@ -41,18 +42,27 @@ def projection(setting: Setting, claimed: Any) -> Iterator[Evidence]:
     if not isinstance(claimed, PerRow):
         yield from em_is_mirror_descent.check(setting, claimed)
         return
-    x = np.repeat([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], 2, axis=0)
+    x, theta, truth = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.eye(2), np.array([[2.0, -1.0], [0.5, 1.0]])
     for model in (symmetric_linear(), symmetric_logistic()):
-        law, theta = Finite(x, np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]), [3, 1, 1, 2, 1, 4]), np.eye(2)
-        step = mirror_step(model, law, theta)
+        # With an indicator of x as its features a model has natural parameters of its own at every x.
+        rows = Finite.from_model(model, truth, x, others=[theta])
+        free = _saturated(rows, x)
+        step = EM(model).step(theta @ x.T, free)
+        nearest = EM(model).step(theta, rows) @ x.T
         yield close(
             model.name,
             r"$E_X \mathrm{KL}(\mathrm{step}\|\mathrm{its projection on the model})$",
-            divergence_to(model, step, project(model, step, theta)),
+            bregman(model, free, nearest, step),
             0.0,
             1e-9,
-            witness={"x": law.x.tolist(), "y": law.y.tolist(), "weight": [3, 1, 1, 2, 1, 4], "theta": theta.tolist()},
+            witness={"x": x.tolist(), "truth": truth.tolist(), "theta": theta.tolist()},
         )
+
+
+def _saturated(rows: Finite, x: Array) -> Finite:
+    """The same law with the indicator of every x, one of the rows of `x`, in its place."""
+    which = np.all(np.abs(rows.x[:, None] - x) < 1e-12, axis=2)
+    return Finite(which.astype(float), rows.y, rows.weight)
 
 
 PROJECTION = replace(
@@ -68,8 +78,9 @@ PROJECTION = replace(
     order=104,
     section=SECTION,
     printed=Printed(
-        r"EM is the mirror step in the natural parameters $\theta_x$ of $(y,z)|x$, projected; for symmetric mixtures of"
-        r" linear or logistic experts the projection is trivial (the step per x is in the model)",
+        r"EM is the mirror step in the natural parameters $\theta_x = (x'\beta, x'w)$ of $(y,z)|x$, projected; for"
+        r" symmetric mixtures of linear or logistic experts the projection is trivial (read per x: the step is in the"
+        r" model; read in $\theta$, as A($\theta$) is printed there, it is so)",
         PerRow(),
     ),
 )

@@ -28,15 +28,17 @@ GATE, ANGLE = 2.0, 60.0  # ‖w*‖ and the angle (degrees) at which the limits 
 @dataclass(frozen=True)
 class Limits:
     """low, high: the asymptotes from (model, ‖w*‖, angle); order_low, order_high: at which power of ‖β*‖ what is left
-    falls (linear, logistic experts). gate: ‖w*‖. stretch: standard deviation of x along w*. along: the logistic
-    limit's share that is along β*."""
+    falls (linear, logistic experts). gate: ‖w*‖; angle: in degrees. stretch: standard deviation of x along w*.
+    dimension: of x."""
 
     low: Callable[[Model, float, float], Asymptote] = low_snr
     high: Callable[[Model, float, float], Asymptote] = high_snr
     order_low: float = 4.0
     order_high: tuple[float, float] = (-3.0, -2.0)
     gate: float = GATE
+    angle: float = ANGLE
     stretch: float = 1.0
+    dimension: int = 5
 
     def remainder(self, model: Model) -> float:
         return self.order_high[1 if model.response.values else 0]
@@ -50,11 +52,11 @@ def check(setting: Setting, claimed: Limits) -> Iterator[Evidence]:
     yield from _antiderivatives()
     yield from _bessel((1.5,) if setting.quick else (0.0, 1.5))
     for model in models:
-        value = lambda b, model=model: _lambda(model, b, claimed.gate, claimed.stretch)
-        if claimed.gate > 0:
-            low = claimed.low(model, claimed.gate, np.radians(ANGLE))
-            yield _falls(model, r"$\|\beta^*\| \to 0$", low, "low", value, (0.08, 0.04), claimed.order_low)
-        high = claimed.high(model, claimed.gate, np.radians(ANGLE))
+        where = (claimed.gate, claimed.angle, claimed.stretch, claimed.dimension)
+        value = lambda b, model=model, where=where: _lambda(model, b, *where)
+        low = claimed.low(model, claimed.gate, np.radians(claimed.angle))
+        yield _falls(model, r"$\|\beta^*\| \to 0$", low, "low", value, (0.08, 0.04), claimed.order_low)
+        high = claimed.high(model, claimed.gate, np.radians(claimed.angle))
         yield _falls(model, r"$\|\beta^*\| \to \infty$", high, "high", value, (40.0, 80.0), claimed.remainder(model))
     if claimed == Limits():
         yield from _logistic_story(setting)
@@ -63,9 +65,11 @@ def check(setting: Setting, claimed: Limits) -> Iterator[Evidence]:
 
 
 @lru_cache(maxsize=64)
-def _lambda(model: Model, beta: float, gate: float, stretch: float) -> tuple[float, float]:
+def _lambda(
+    model: Model, beta: float, gate: float, angle: float, stretch: float, dimension: int
+) -> tuple[float, float]:
     """λ_max(M(θ*)) and its error."""
-    truth = planar_truth(model, beta, gate, ANGLE)
+    truth = planar_truth(model, beta, gate, angle, dimension)
     covariance = None if stretch == 1 else np.diag([1.0, stretch**2, 1.0, 1.0, 1.0])
     predicted = predict_rate(model, Population(model, truth, covariance), truth)
     return predicted.lambda_max, predicted.error
@@ -213,15 +217,21 @@ def figures(setting: Setting) -> Mapping[str, Figure]:
 CLAIM = Claim(
     id="snr",
     title="What the signal-to-noise ratio does to EM's rate",
-    statement=r"for $x\sim N(0,I)$, $w^*\ne 0$: $\lambda_{\max}(M(\theta^*)) = 1 - C_0\|\beta^*\|^2 +"
-    r" O(\|\beta^*\|^4)$ as"
+    statement=r"for $x\sim N(0,I)$ in $d\ge 3$ dimensions and $w^*\ne 0$ fixed: $\lambda_{\max}(M(\theta^*)) = 1 -"
+    r" C_0\|\beta^*\|^2 + O(\|\beta^*\|^4)$ as"
     r" $\|\beta^*\|\to 0$; as $\|\beta^*\|\to\infty$ it is $C/\|\beta^*\| + O(\|\beta^*\|^{-3})$ for linear experts and"
     r" $\lambda_\infty + K/\|\beta^*\| + O(\|\beta^*\|^{-2})$ with"
-    r" $\lambda_\infty = E[\frac{v}{\sinh v}(1+\frac{v^2}{\pi^2})]$, $v\sim N(0,\|w^*_\perp\|^2)$, for logistic ones",
+    r" $\lambda_\infty = E[\frac{v}{\sinh v}(1+\frac{v^2}{\pi^2})]$, $v\sim N(0,\|w^*_\perp\|^2)$, $w^*_\perp$"
+    r" the part of $w^*$ orthogonal to $\beta^*$, for logistic ones; $C_0$, C and K are what low_snr and high_snr of"
+    r" moe_theory.analysis.asymptotics compute in closed form up to one-dimensional means",
     source="theory.md §3 (snr), in the setting of arXiv 2411.06056, Theorem B.4; constants derived here",
     hypotheses=(
-        Hypothesis(r"$w^* \ne 0$", Limits(low=lambda m, c, a: low_snr(m, 1e-3, a), gate=1e-3)),
-        Hypothesis(r"$x \sim N(0, I)$", Limits(stretch=2.0)),
+        Hypothesis(
+            r"$w^* \ne 0$ (the limits $w^*\to 0$ and $\beta^*\to 0$ do not commute)",
+            Limits(low=lambda m, c, a: low_snr(m, 1e-3, a), gate=0.0),
+        ),
+        Hypothesis(r"$x \sim N(0, I)$ (its constants)", Limits(stretch=2.0)),
+        Hypothesis(r"$d \ge 3$", Limits(gate=4.0, angle=20.0, dimension=2)),
     ),
     expected="supported",
     check=check,
