@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from moe_theory.claims import Claim, Evidence, Mutant, Setting
+from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting
 from moe_theory.laws import Finite
 from moe_theory.operators import complete_information
 from moe_theory.symbolic.derive import Derivation
@@ -34,8 +34,9 @@ class Convexity:
 
 def check(setting: Setting, claimed: Convexity) -> Iterator[Evidence]:
     for theory in setting.theories:
-        m = len(theory.model.learnt)
-        shifted = claimed.hessian(theory) - claimed.bound * sp.eye(m)
+        hessian = claimed.hessian(theory)
+        m = hessian.shape[0]
+        shifted = hessian - claimed.bound * sp.eye(m)
         for order in range(1, m + 1):
             minor = shifted[:order, :order].det()
             yield _positive(theory.model.name, rf"leading minor {order} of $\nabla^2 A_x > 0$", minor)
@@ -68,13 +69,20 @@ def _positive(subject: str, what: str, minor: sp.Expr) -> Evidence:
     return Evidence("identity", subject, what, holds, value, witness=at)
 
 
+def _twice(theory: Derivation) -> sp.Matrix:
+    """∇²A_x where the last predictor is the sum of two."""
+    m = len(theory.model.learnt)
+    parts = sp.eye(m).col_insert(m, sp.eye(m)[:, -1])
+    return parts.T * theory.complete_information * parts
+
+
 CLAIM = Claim(
     id="mirror-map-convex",
     title="The mirror map is convex, strictly so if the features have full rank",
     statement=r"$\nabla^2 A_x \succ 0$ in the predictors; hence $\nabla^2 A = E[\nabla^2 A_x \otimes xx'] \succeq 0$,"
     r" and $\succ 0$ iff $E[xx'] \succ 0$",
     source="arXiv 2411.06056, Section 4; theory.md §3",
-    hypotheses=(),
+    hypotheses=(Hypothesis("a minimal family: no predictor twice", Convexity(hessian=_twice)),),
     expected="proved",
     check=check,
     claimed=Convexity(),

@@ -33,6 +33,7 @@ THEORY = [
     "linear",
     "information-order",
     "snr",
+    "signal-gives-rate",
     "em-beats-gd",
 ]
 PRINTED = [
@@ -53,7 +54,7 @@ PRINTED = [
 ]
 WANTED = THEORY + PRINTED
 TRUE_AS_PRINTED = {"separable", "em-is-mirror-descent", "information-split", "printed-logistic-density"}
-NOT_NEEDED = {"relative-convexity-iff": 1, "sublinear": 3, "linear": 2}
+NOT_NEEDED = {"relative-convexity-iff": 1, "sublinear": 2, "linear": 2}
 
 
 @pytest.fixture(scope="module")
