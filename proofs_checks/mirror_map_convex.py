@@ -16,7 +16,7 @@ from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting
 from moe_theory.laws import Finite
 from moe_theory.operators import complete_information
 from moe_theory.symbolic.derive import Derivation
-from moe_theory.symbolic.identities import exact_form, find_nonzero, is_identically_positive
+from moe_theory.symbolic.identities import exact_form, find_nonzero, is_identically_positive, prove_zero
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ def check(setting: Setting, claimed: Convexity) -> Iterator[Evidence]:
 def _positive(subject: str, what: str, minor: sp.Expr) -> Evidence:
     if is_identically_positive(minor):
         return Evidence("identity", subject, what, True)
+    if prove_zero(minor).proved:
+        return Evidence("identity", subject, what, False, "0 everywhere")
     negative = find_nonzero(minor - abs(minor), trials=20)
     holds = None if negative is None else False
     value, at = (negative.residual, negative.witness) if negative else (None, None)
