@@ -45,7 +45,7 @@ mt.asymptote_figure(mt.snr_map(linear, betas, [1.0], [90.0]), 1.0, 90.0)
 
 # %%
 for angle in (0, 45, 90):
-    limit = mt.high_snr(linear, gate=1.0, angle=np.radians(angle))
+    limit = mt.high_snr(linear, gate=1.0, angle=angle)
     print(f"angle {angle:2}°: λ_max ≈ {limit.coefficient:.6f}/‖β*‖, on top: {limit.eigenvector}")
 
 # %% [markdown]

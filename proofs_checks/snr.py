@@ -54,9 +54,9 @@ def check(setting: Setting, claimed: Limits) -> Iterator[Evidence]:
     for model in models:
         where = (claimed.gate, claimed.angle, claimed.stretch, claimed.dimension)
         value = lambda b, model=model, where=where: _lambda(model, b, *where)
-        low = claimed.low(model, claimed.gate, np.radians(claimed.angle))
+        low = claimed.low(model, claimed.gate, claimed.angle)
         yield _falls(model, r"$\|\beta^*\| \to 0$", low, "low", value, (0.08, 0.04), claimed.order_low)
-        high = claimed.high(model, claimed.gate, np.radians(claimed.angle))
+        high = claimed.high(model, claimed.gate, claimed.angle)
         yield _falls(model, r"$\|\beta^*\| \to \infty$", high, "high", value, (40.0, 80.0), claimed.remainder(model))
     if claimed == Limits():
         yield from _logistic_story(setting)
@@ -148,7 +148,7 @@ def _logistic_story(setting: Setting) -> Iterator[Evidence]:
     )
     yield identity(model, what, theory.complete_information[0, 0] - missing - left)
     for gate, angle in ((1.0, 90.0), (1.0, 45.0)):
-        limit = high_snr(model, gate, np.radians(angle)).coefficient
+        limit = high_snr(model, gate, angle).coefficient
         yield note(
             model.name,
             rf"$\lambda_\infty$ at $\|w^*\| = {gate:g}$, angle {angle:g}°: near 1 however large $\|\beta^*\|$, as"
@@ -243,7 +243,7 @@ CLAIM = Claim(
         "constants 1% too large": Mutant("constant", Limits(high=lambda m, c, a: _scaled(high_snr(m, c, a), 1.01))),
         "the remainder at the order before": Mutant("rate", Limits(order_high=(-2.0, -1.0))),
         "rising above 1 at low SNR": Mutant("sign", Limits(low=lambda m, c, a: _scaled(low_snr(m, c, a), -1.0))),
-        "without the gate's angle": Mutant("form", Limits(high=lambda m, c, a: high_snr(m, c, np.pi / 2))),
+        "without the gate's angle": Mutant("form", Limits(high=lambda m, c, a: high_snr(m, c, 90.0))),
     },
     order=17,
     figures=figures,

@@ -130,6 +130,37 @@ def test_an_identity_is_claimed_for_every_value_of_a_finite_response() -> None:
     assert refuted.computed is not None
 
 
+def test_what_is_proved_depends_on_what_is_claimed(setting: Setting) -> None:
+    """The three-point identity is one for EM's rate alone: another rate is not proved, be it true or false."""
+    from proofs_checks.linear import Contraction
+    from proofs_checks.sublinear import Sublinear
+
+    assert Contraction().proof is not None
+    changed = [
+        {"exchanged": True},
+        {"backwards": True},
+        {"least": True},
+        {"convex": False},
+        {"step": 0.5},
+        {"fixed": False},
+    ]
+    changed += [{"curved": True}, {"rate": lambda a: 1 - a / 2}, {"rate": lambda a: (1 - a) * sp.Rational(199, 200)}]
+    for change in changed:
+        assert Contraction(**change).proof is None, change
+    assert len(Sublinear().proof) == 3
+    for change in (
+        {"exchanged": True},
+        {"factor": 0.999},
+        {"power": 1.5},
+        {"shift": 1},
+        {"convex": False},
+        {"leaving": True},
+        {"step": 2.0},
+        {"curved": True},
+    ):
+        assert Sublinear(**change).proof == (), change
+
+
 def test_a_mutant_that_survives_and_a_false_claim_are_seen(setting: Setting) -> None:
     x = sp.Symbol("x", real=True)
     toy = Claim(

@@ -118,7 +118,7 @@ def test_logistic_limit_under_a_weak_gate() -> None:
     rest = []
     for c in (0.1, 0.2):
         series = 1 - (1 / 6 - np.pi**-2) * c**2 + (7 / 120 - np.pi**-2 / 2) * c**4
-        for gate, phi in ((c, np.pi / 2), (2 * c, np.pi / 6)):
+        for gate, phi in ((c, 90.0), (2 * c, 30.0)):
             rest.append(high_snr(LOGISTIC, gate, phi).coefficient - series)
     assert abs(rest[0]) < 2e-8 and rest[0] == pytest.approx(rest[1], abs=1e-14)
     assert rest[2] / rest[0] == pytest.approx(64, rel=0.2)
@@ -126,9 +126,7 @@ def test_logistic_limit_under_a_weak_gate() -> None:
 
 def test_logistic_limit_under_a_strong_gate() -> None:
     """3π²/(4√(2π))/c, of which half a bit of y is left: v²-moments of v/sinh v."""
-    off = [
-        high_snr(LOGISTIC, c, np.pi / 2).coefficient * c * 4 * np.sqrt(2 * np.pi) / (3 * np.pi**2) - 1 for c in (20, 40)
-    ]
+    off = [high_snr(LOGISTIC, c, 90.0).coefficient * c * 4 * np.sqrt(2 * np.pi) / (3 * np.pi**2) - 1 for c in (20, 40)]
     assert abs(off[1]) < 6e-3 and off[0] / off[1] == pytest.approx(4, rel=0.02)
 
 
@@ -191,7 +189,7 @@ def test_high_snr_needs_a_gate_of_zero_or_more(bad: float) -> None:
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
 def test_high_snr_under_a_very_strong_gate(model: mt.Model) -> None:
-    found = [high_snr(model, c, np.pi / 2).coefficient for c in (60.0, 90.0, 200.0)]
+    found = [high_snr(model, c, 90.0).coefficient for c in (60.0, 90.0, 200.0)]
     assert np.isfinite(found).all()
 
 
@@ -626,7 +624,7 @@ def drawn(figure: Any) -> bytes:
 
 def plausible(model: str) -> Callable[[float, float, float], float]:
     """Something between the asymptotes."""
-    limit = 0.0 if model == "symmetric-linear" else high_snr(LOGISTIC, 1.0, np.pi / 6).coefficient
+    limit = 0.0 if model == "symmetric-linear" else high_snr(LOGISTIC, 1.0, 30.0).coefficient
     return lambda b, c, a: limit + (1 - limit) / (1 + b)
 
 
@@ -680,8 +678,7 @@ def test_asymptotes(model: str, betas: tuple[float, ...]) -> None:
     assert list(x) == [b for b in betas if b > 0] and list(y) == [plausible(model)(b, 1, 30) for b in x]
     names = [t.get_text() for t in above.get_legend().get_texts()]
     low, high = (
-        f(MODELS["SymMoLinE" if model == "symmetric-linear" else "SymMoLogE"], 1, np.pi / 6)
-        for f in (low_snr, high_snr)
+        f(MODELS["SymMoLinE" if model == "symmetric-linear" else "SymMoLogE"], 1, 30.0) for f in (low_snr, high_snr)
     )
     assert [f"{low.coefficient:.4g}" in n for n in names] == [False, True, False]
     assert [
@@ -692,7 +689,7 @@ def test_asymptotes(model: str, betas: tuple[float, ...]) -> None:
 def test_the_asymptotes_are_drawn_as_they_are() -> None:
     """Each as far as it says anything: at its end of a computed curve."""
     figure = asymptote_figure(snr_map(LINEAR, [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40], [1], [30]), 1, 30)
-    low, high = low_snr(LINEAR, 1, np.pi / 6), high_snr(LINEAR, 1, np.pi / 6)
+    low, high = low_snr(LINEAR, 1, 30.0), high_snr(LINEAR, 1, 30.0)
     ends = [line.get_data()[0][[0, -1]] for line in figure.axes[0].lines[1:]]
     assert ends[0][0] == pytest.approx(0.05) and ends[1][1] == pytest.approx(40)
     assert 0.5 < ends[0][1] < 10 and 0.2 < ends[1][0] < 5  # neither is drawn all along

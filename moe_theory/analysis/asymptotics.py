@@ -28,7 +28,7 @@ from moe_theory.symbolic.derive import derive
 from moe_theory.symbolic.expectation import expect_response
 from moe_theory.symbolic.identities import exact_form, prove_zero
 from moe_theory.symbolic.lower import Compiled
-from moe_theory.validation import Array, positive_number
+from moe_theory.validation import Array, positive_number, real_array
 from moe_theory.zoo import symmetric_linear, symmetric_logistic
 
 REACH = 9.0  # of the trapezoid rule for N(0, 1), in standard deviations
@@ -98,12 +98,12 @@ def low_information(model: Model) -> LowInformation:
 
 
 def low_snr(model: Model, gate: float, angle: float) -> Asymptote:
-    """C₀ in λ_max = 1 - C₀ ‖β*‖² + …, for ‖w*‖ = gate > 0 at `angle` (radians) to β*, d >= 3.
+    """C₀ in λ_max = 1 - C₀ ‖β*‖² + …, for ‖w*‖ = gate > 0 at `angle` (degrees) to β*, d >= 3.
 
     The limits do not commute: at w* = 0 the experts' information vanishes with β* as well.
     """
     entries, (u, v) = low_information(model), _two_predictors(model)
-    plane = _Plane(positive_number("gate", gate), angle)
+    plane = _Plane(positive_number("gate", gate), float(np.radians(real_array("angle", angle, ndim=0))))
     terms = plane.values((u, v), [entries.experts, entries.mixed, entries.gate, entries.complete])
     blocks = {}
     for name, block in (("in the plane of β* and w*", plane.gram), ("orthogonal to β* and w*", plane.mass)):
@@ -117,16 +117,15 @@ def low_snr(model: Model, gate: float, angle: float) -> Asymptote:
 def high_snr(model: Model, gate: float, angle: float) -> Asymptote:
     """C in λ_max = C/‖β*‖ + … (linear experts) or λ_∞ and K in λ_∞ + K/‖β*‖ + … (logistic experts).
 
-    gate = ‖w*‖ >= 0, angle in radians, d >= 3, no angle 0 for logistic experts' K. InputError for other models.
+    gate = ‖w*‖ >= 0, angle in degrees, d >= 3, no angle 0 for logistic experts' K. InputError for other models.
     """
     if not np.isfinite(gate) or gate < 0:
         raise InputError(f"gate: expected a finite number >= 0, got {gate}")
-    if not np.isfinite(angle):
-        raise InputError(f"angle: expected a finite number, got {angle}")
+    radians = float(np.radians(real_array("angle", angle, ndim=0)))
     if model == symmetric_linear():
-        return _linear(gate, angle)
+        return _linear(gate, radians)
     if model == symmetric_logistic():
-        return _logistic(gate, angle)
+        return _logistic(gate, radians)
     raise InputError(f"model: expected symmetric-linear (sigma 1) or symmetric-logistic, got {model.name!r}")
 
 

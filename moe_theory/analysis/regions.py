@@ -72,6 +72,7 @@ def largest_region(
     theta = model.check_theta("centre", centre, law.dimension)
     alpha = unit_interval("alpha", alpha)
     whole_number("rays", rays, least=1)
+    whole_number("seed", seed, least=0)
     if shape not in ("euclidean", "bregman"):
         raise InputError(f"shape: expected euclidean or bregman, got {shape!r}")
     level, cap = 1 - alpha, cap or FAR * max(1.0, float(np.linalg.norm(theta)))

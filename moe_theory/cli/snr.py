@@ -14,7 +14,7 @@ from rich.table import Table
 
 from moe_theory.analysis.asymptotics import high_snr, low_snr
 from moe_theory.analysis.signal import guarantees
-from moe_theory.analysis.snr import Condition, Map, conditions, map_cells, snr_boundary, snr_map
+from moe_theory.analysis.snr import Condition, Map, conditions, map_cells, snr_map
 from moe_theory.cli.common import (
     check_writable,
     console,
@@ -33,8 +33,8 @@ from moe_theory.validation import whole_number
 @click.argument("model")
 @click.option("--alpha", type=float, default=0.5, show_default=True, help="Target of strong relative convexity.")
 @click.option("--beta", "betas", default="0.5:16:6", show_default=True, help="‖β*‖: numbers, or LOW:HIGH:COUNT.")
-@click.option("--gate", "gates", default="0.5,1,2,4", show_default=True, help="‖w*‖: numbers, or LOW:HIGH:COUNT.")
-@click.option("--angle", "angles", default="15,45,90", show_default=True, help="Angles between them, in degrees.")
+@click.option("--gate", "gates", default="0,0.5,1,2,4", show_default=True, help="‖w*‖: numbers, or LOW:HIGH:COUNT.")
+@click.option("--angle", "angles", default="0,45,90", show_default=True, help="Angles between them, in degrees.")
 @click.option("--regions", is_flag=True, help="Also the largest balls around θ* with λ_max ≤ 1 - ALPHA (10 s a point).")
 @click.option("--out", "out_name", help="Write map.json and the figures into this folder.")
 @click.option("--store", help="Keep every finished point in this file, and go on from it.")
@@ -60,18 +60,19 @@ def snr(
     """
     declared = load_model(model)
     grid = (numbers("--beta", betas), numbers("--gate", gates), numbers("--angle", angles))
-    map_cells(declared, *grid, alpha, regions, seed)  # what is wrong is said before a folder is made
+    cells = map_cells(declared, *grid, alpha, regions, seed, True)  # what is wrong is said before a folder is made
     whole_number("--jobs", jobs, least=1)
     if store is not None:
         check_writable("--store", Path(store))
     folder = out_folder("--out", out_name) if out_name is not None else None
-    bar, task = progress_bar(int(np.prod([len(g) for g in grid])))
+    bar, task = progress_bar(len(cells))
     with bar:
         tell = lambda index, result: bar.update(task, advance=1, description=_where(result))
         path = Path(store) if store else None
-        found = snr_map(declared, *grid, alpha, regions, path, jobs, seed, tell)
+        found = snr_map(declared, *grid, alpha, regions, path, jobs, seed, tell, boundaries=True)
     statements = _conditions(found)
-    proved = guarantees(declared, alpha, sorted({p.gate for p in found.points}), max(p.beta for p in found.points))
+    gated = sorted({p.gate for p in found.points if p.gate > 0})
+    proved = guarantees(declared, alpha, gated, max(p.beta for p in found.points))
     asymptotes = _asymptotes(declared, found)
     options = ["--alpha", alpha, "--beta", betas, "--gate", gates, "--angle", angles, "--seed", seed]
     command = shlex.join(["moe-theory", "snr", model, *map(str, options), *(["--regions"] if regions else [])])
@@ -84,7 +85,11 @@ def snr(
     if as_json:
         print_json(report)
     else:
-        _show(found, asymptotes, [c.statement for c in statements] + [g.statement for g in proved])
+        _show(
+            found,
+            asymptotes,
+            [*(g.statement for g in proved), *(c.statement for c in statements), *_beyond(found, asymptotes)],
+        )
         click.echo(f"again: {command}")
     if folder is not None:
         _write(folder, found, report)
@@ -92,29 +97,52 @@ def snr(
 
 
 def _conditions(found: Map) -> list[Condition]:
-    """For ‖w*‖ up to each of the map's, and from each on: the least ‖β*‖ from which on α is reached, and the
-    largest."""
+    """For ‖w*‖ up to each of the map's, and from each on: from the least ‖β*‖ on with which α is reached, and the
+    largest; without those that others imply."""
     gates = sorted({p.gate for p in found.points})
     ranges = dict.fromkeys([*((gates[0], g) for g in gates), *((g, gates[-1]) for g in gates)])
     made = []
     for low, high in ranges:
         steps = conditions(found, low, high)
         made += steps if len(steps) < 3 else [steps[0], steps[-1]]
-    return made
+    # Of two that say the same, the first.
+    return [
+        c
+        for i, c in enumerate(made)
+        if not any(c.implied(o) and not (o.implied(c) and i < j) for j, o in enumerate(made) if j != i)
+    ]
+
+
+def _beyond(found: Map, asymptotes: list[dict[str, Any]]) -> list[str]:
+    """What no signal gives: where the limit for ‖β*‖ → ∞ is above 1 - α."""
+    limits = [(row["high"]["coefficient"], row["gate"], row["angle"]) for row in asymptotes if row["high"]]
+    above = [(limit, gate, angle) for limit, gate, angle in limits if limit > 1 - found.alpha]
+    if found.model != "symmetric-logistic" or not above:
+        return []
+    gates, angles = (", ".join(f"{v:g}" for v in sorted({row[i] for row in above})) for i in (1, 2))
+    whole = len(above) == len({row[1] for row in above}) * len({row[2] for row in above})
+    where = f"‖w*‖ in {gates} and angles of {angles} degrees" if whole else f"{len(above)} of the map's ‖w*‖ and angles"
+    least = min(above)[0]
+    return [
+        f"For {found.model}, {where}, α ≥ {found.alpha:g} fails for all large ‖β*‖: λ_max(M(θ*)) tends to"
+        f" λ_∞ ≥ {np.floor(1e4 * least) / 1e4:g} > {1 - found.alpha:g} (one bit of y cannot tell the experts' scale)."
+    ]
 
 
 def _where(result: Any) -> str:
+    if "boundary" in result:
+        return f"boundary at ‖w*‖ = {result['gate']:g}, {result['angle']:g}°"
     return f"‖β*‖ = {result['beta']:g}, ‖w*‖ = {result['gate']:g}, {result['angle']:g}°: {result['lambda_max']:.4f}"
 
 
 def _asymptotes(model: Any, found: Map) -> list[dict[str, Any]]:
-    """Per ‖w*‖ > 0 and angle of the map: the constants of both ends, and where λ_max(M(θ*)) = 1 - α."""
+    """Per ‖w*‖ and angle of the map: the constants of both ends, and where λ_max(M(θ*)) = 1 - α."""
     made = []
-    for gate, angle in sorted({(p.gate, p.angle) for p in found.points}):
-        row: dict[str, Any] = {"gate": gate, "angle": angle, "boundary": snr_boundary(model, found.alpha, gate, angle)}
+    for gate, angle, boundary in sorted(found.boundaries, key=lambda row: row[:2]):
+        row: dict[str, Any] = {"gate": gate, "angle": angle, "boundary": boundary}
         for name, function in (("low", low_snr), ("high", high_snr)):
             try:
-                asymptote = function(model, gate, float(np.radians(angle)))
+                asymptote = function(model, gate, angle)
                 row[name] = {"coefficient": asymptote.coefficient, "eigenvector": asymptote.eigenvector}
             except InputError:  # no gate, or a model without a known limit
                 row[name] = None

@@ -83,7 +83,13 @@ def rate_figure(
             "-",
             rf"predicted $\lambda_{{\max}}^{{2t}}$, $\lambda_{{\max}}^2={rate**2:.4f}$",
         ),
-        (gap[anchor], prediction.bound, BOUND, "--", r"the theorem's bound on the gap, $(1-\alpha)^t$"),
+        (
+            gap[anchor],
+            prediction.bound,
+            BOUND,
+            "--",
+            r"$(1-\alpha)^t$, $\alpha = 1-\lambda_{\max}(M(\theta^*))$, for comparison",
+        ),
     ]
     for height, contraction, colour, dash, label in lines:
         if height > 0:

@@ -9,13 +9,17 @@ from matplotlib.axis import Axis
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
+from scipy.interpolate import PchipInterpolator
 
 from moe_theory.analysis.asymptotics import high_snr, low_snr
 from moe_theory.analysis.signal import rate_bound
 from moe_theory.analysis.snr import Map
 from moe_theory.errors import InputError
 from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
+from moe_theory.validation import Array
 from moe_theory.zoo import by_name, symmetric_linear
+
+LINE = "#111111"  # over colours, whatever the page's
 
 
 def phase_map(found: Map, title: str | None = None) -> Figure:
@@ -24,23 +28,24 @@ def phase_map(found: Map, title: str | None = None) -> Figure:
 
     InputError unless the map has two ‖β*‖ and two ‖w*‖ at least, and a point for every combination.
     """
-    betas, gates, angles = (sorted({getattr(p, key) for p in found.points}) for key in ("beta", "gate", "angle"))
+    betas, gates, angles = found.grid
+    # Where there is enough besides 0, axes are logarithmic and leave it out.
+    betas, gates = (positive if len(positive := [v for v in on if v > 0]) > 1 else on for on in (betas, gates))
     if min(len(betas), len(gates)) < 2:
         raise InputError("map: expected two ‖β*‖ and two ‖w*‖ at least to draw")
     level = 1 - found.alpha
     values = {(p.beta, p.gate, p.angle): p for p in found.points}
-    missing = len(betas) * len(gates) * len(angles) - len(values)
-    if missing:
-        raise InputError(f"map: expected every combination of its ‖β*‖, ‖w*‖ and angles, {missing} are missing")
     figure = Picture(figsize=(1.2 + 3.1 * len(angles), 3.6), layout="constrained")
     panels = figure.subplots(1, len(angles), squeeze=False, sharey=True)[0]
     norm = TwoSlopeNorm(vmin=0.0, vcenter=level, vmax=1.0) if 0 < level < 1 else None
     largest = max((p.euclidean or 0.0 for p in found.points), default=0.0)
     for axes, angle in zip(panels, angles, strict=True):
         z = np.array([[values[b, c, angle].lambda_max for b in betas] for c in gates])
-        drawn = axes.contourf(betas, gates, z, levels=np.linspace(0, 1, 21), norm=norm, cmap="RdYlBu_r", extend="max")
+        fine = _between(betas, gates, z)
+        drawn = axes.contourf(*fine, levels=np.linspace(0, 1, 21), norm=norm, cmap="RdYlBu_r", extend="max")
+        drawn.set_edgecolor("face")  # else the page shows between the bands
         if z.min() < level < z.max():
-            axes.contour(betas, gates, z, levels=[level], colors=[INK], linewidths=1.8)
+            axes.contour(*fine, levels=[level], colors=[LINE], linewidths=1.8)
         if largest > 0:
             held = [values[b, c, angle] for b in betas for c in gates if (values[b, c, angle].euclidean or 0.0) > 0]
             axes.scatter(
@@ -48,7 +53,7 @@ def phase_map(found: Map, title: str | None = None) -> Figure:
                 [p.gate for p in held],
                 s=[160 * (p.euclidean or 0.0) / largest for p in held],
                 facecolors="none",
-                edgecolors=INK,
+                edgecolors=LINE,
                 linewidths=0.8,
                 clip_on=False,
                 zorder=5,
@@ -67,9 +72,20 @@ def phase_map(found: Map, title: str | None = None) -> Figure:
     line = rf"line where $\lambda_{{\max}}(M(\theta^*)) = {level:g}$"
     if not min(seen) < level < max(seen):
         line = rf"$\lambda_{{\max}}(M(\theta^*))$ {'above' if min(seen) >= level else 'below'} {level:g} all over"
-    default = f"{found.model}: {line}{extra}"
+    default = rf"{found.model}, $x \sim N(0, I)$: {line}{extra}"
     figure.suptitle(title or default, fontsize=11, color=INK, x=0.01, ha="left")
     return figure
+
+
+def _between(betas: Sequence[float], gates: Sequence[float], z: Array) -> tuple[Array, Array, Array]:
+    """A finer grid, on logarithmic axes where they are drawn so, and z there (monotone cubics, one axis at a time)."""
+    axes = []
+    for axis, on in ((1, betas), (0, gates)):
+        scale, back = (np.log, np.exp) if min(on) > 0 else (np.asarray, np.asarray)
+        fine = np.linspace(scale(on[0]), scale(on[-1]), 121)
+        z = PchipInterpolator(scale(on), z, axis=axis)(fine)
+        axes.append(back(fine))
+    return axes[0], axes[1], z
 
 
 def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = None) -> Figure:
@@ -82,7 +98,7 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
     if len(column) < 3:
         raise InputError(f"map: expected three ‖β*‖ at least at ‖w*‖ = {gate:g}, angle {angle:g}, got {len(column)}")
     model = by_name(found.model)
-    low, high = (f(model, gate, np.radians(angle)) for f in (low_snr, high_snr))
+    low, high = (f(model, gate, angle) for f in (low_snr, high_snr))
     b, value = np.array(column).T
     fine = np.geomspace(b[0], b[-1], 200)
     figure = Picture(figsize=(7.2, 5.0), layout="constrained")
@@ -99,7 +115,7 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
     for regime, asymptote, colour in (("low", low, GAP), ("high", high, BOUND)):
         line = np.array([asymptote.at(regime, model, float(x)) for x in fine])
         # Each is drawn as far as it says anything: where it is within a third of the computed curve.
-        near = np.abs(line / np.interp(np.log(fine), np.log(b), value) - 1) < 0.35
+        near = np.abs(line / np.interp(np.log(fine), np.log(b), value) - 1) < (0.1 if model.response.values else 0.35)
         if regime == "low":
             shown = np.logical_and.accumulate(near)
         else:
@@ -121,7 +137,7 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
         axes.spines[["top", "right"]].set_visible(False)
     _plain_ticks(below.xaxis, b.tolist())
     above.legend(frameon=False, fontsize=9)
-    default = rf"{found.model}, $\|w^*\| = {gate:g}$, angle {angle:g}°"
+    default = rf"{found.model}, $x \sim N(0, I)$, $\|w^*\| = {gate:g}$, angle {angle:g}°"
     above.set_title(title or default, loc="left", color=INK, fontsize=11)
     return figure
 
@@ -132,6 +148,8 @@ def _plain_ticks(axis: Axis, values: Sequence[float]) -> None:
     doubling = [2.0**k for k in range(-7, 12)]
     rounded = [m * 10.0**k for k in range(-3, 4) for m in (1, 2, 5)]
     ticks = [t for t in (doubling if high / low <= 64 else rounded) if low * 0.999 <= t <= high * 1.001]
+    if len(ticks) < 3:
+        ticks = [v for v in values if v > 0]
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(FixedLocator([]))
