@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from moe_theory.algorithms.fit import fit
     from moe_theory.analysis import RateMeasurement, RatePrediction, measure_rate, predict_rate
     from moe_theory.analysis.asymptotics import high_snr, low_snr
+    from moe_theory.analysis.conditions import conditions
     from moe_theory.analysis.regions import largest_region
     from moe_theory.analysis.signal import largest_basin, least_signal, rate_bound
-    from moe_theory.analysis.snr import conditions, snr_boundary, snr_map
+    from moe_theory.analysis.snr import snr_boundary, snr_map
     from moe_theory.analysis.symmetry import distance
     from moe_theory.atoms import expit, log_expit, log_normal, softplus
     from moe_theory.errors import (
@@ -55,7 +56,8 @@ _HOME = {
     "moe_theory.analysis.asymptotics": "high_snr low_snr",
     "moe_theory.analysis.regions": "largest_region",
     "moe_theory.analysis.signal": "largest_basin least_signal rate_bound",
-    "moe_theory.analysis.snr": "conditions snr_boundary snr_map",
+    "moe_theory.analysis.conditions": "conditions",
+    "moe_theory.analysis.snr": "snr_boundary snr_map",
     "moe_theory.analysis.symmetry": "distance",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
     "moe_theory.evaluation": "evaluate",

@@ -117,7 +117,7 @@ CLAIM = Claim(
         Hypothesis(r"$\theta^*$ is a fixed point of EM", Jacobian(fixed=False)),
         Hypothesis(r"$\theta_t \to \theta^*$", Jacobian(reached=False)),
         Hypothesis(
-            r"$(\theta_t - \theta^*)/\lambda_{\max}^t \not\to 0$: a share in M's top eigenvector (some have none)",
+            r"$(\theta_t - \theta^*)/\lambda_{\max}^t$ does not tend to 0: a share in M's top eigenvector",
             Jacobian(share=False),
         ),
     ),

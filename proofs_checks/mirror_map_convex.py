@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting
+from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting, at_least, close
 from moe_theory.laws import Finite
 from moe_theory.operators import complete_information
 from moe_theory.symbolic.derive import Derivation
@@ -39,11 +39,11 @@ def check(setting: Setting, claimed: Convexity) -> Iterator[Evidence]:
         shifted = hessian - claimed.bound * sp.eye(m)
         for order in range(1, m + 1):
             minor = shifted[:order, :order].det()
-            yield _positive(theory.model.name, rf"leading minor {order} of $\nabla^2 A_x > 0$", minor)
+            yield _positive(theory.model.name, rf"leading minor {order} of $\nabla^2 A_x$", minor)
             for symbol in theory.model.learnt if claimed.closure else ():
                 limit = sp.limit(exact_form(minor), symbol, sp.oo)
                 what = rf"leading minor {order} of $\nabla^2 A_x$ as ${sp.latex(symbol)} \to \infty$"
-                yield Evidence("identity", theory.model.name, what, bool(limit > 0), str(limit))
+                yield Evidence("identity", theory.model.name, what, bool(limit > 0), str(limit), relation=">")
     rng = setting.rng()
     for model in setting.models:
         theta = rng.standard_normal((len(model.predictors), 3))
@@ -55,20 +55,22 @@ def check(setting: Setting, claimed: Convexity) -> Iterator[Evidence]:
             values = np.linalg.eigvalsh(complete_information(model, law, theta))
             rounding = 1e-12 * values[-1]
             least = float(values[0])
-            holds = abs(least) <= rounding if singular else least > rounding
             what = r"least eigenvalue of $\nabla^2 A$ where $E[xx']$ is " + ("singular" if x is flat else "regular")
-            yield Evidence("estimate", model.name, what, bool(holds), least, 0.0, rounding, essential=False)
+            if singular:
+                yield close(model.name, what, least, 0.0, rounding, essential=False)
+            else:
+                yield at_least(model.name, what, least, 1e3 * rounding, essential=False)
 
 
 def _positive(subject: str, what: str, minor: sp.Expr) -> Evidence:
     if is_identically_positive(minor):
-        return Evidence("identity", subject, what, True)
+        return Evidence("identity", subject, what, True, relation=">")
     if prove_zero(minor).proved:
-        return Evidence("identity", subject, what, False, "0 everywhere")
+        return Evidence("identity", subject, what, False, "0 everywhere", relation=">")
     negative = find_nonzero(minor - abs(minor), trials=20)
     holds = None if negative is None else False
     value, at = (negative.residual, negative.witness) if negative else (None, None)
-    return Evidence("identity", subject, what, holds, value, witness=at)
+    return Evidence("identity", subject, what, holds, value, witness=at, relation=">")
 
 
 def _twice(theory: Derivation) -> sp.Matrix:

@@ -99,7 +99,9 @@ def slack(claimed: Sublinear, instance: Instance, certain: bool) -> Slack | None
     counts, right = bounds(claimed, distance, steps)
     left = gaps[counts]
     worst = int(np.argmin((right - left) / np.abs(right)))
-    found = Slack.of(left[worst], right[worst], abs(right[worst]), 1e-9 / min(1.0, distance), T=int(counts[worst]))
+    found = Slack.of(
+        left[worst], right[worst], abs(right[worst]), 1e-9 / min(1.0, distance), T=int(counts[worst]) + claimed.shift
+    )
     if not claimed.convex or claimed.curved:
         return found
     if max(worst_lambda(instance, theta, 5) for theta in (thetas[:1] if claimed.leaving else thetas[::2])) > 1:

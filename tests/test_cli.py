@@ -239,6 +239,32 @@ def test_verify_on_a_users_model_in_two_processes(command, tmp_path: Path) -> No
     assert re.sub(r"[0-9.]+ s", "", out) == re.sub(r"[0-9.]+ s", "", alone)
 
 
+def test_files_of_others_are_left_alone(command, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("<p>mine</p>")
+    code, _, err = command("verify", "printed-gru", "--out", str(tmp_path))
+    assert (code, page.read_text()) == (2, "<p>mine</p>")
+    assert err.startswith("moe-theory: error: --out: expected no report.html") and err.count("\n") == 1
+    (tmp_path / "map.json").write_text("{}")
+    code, _, err = command("snr", "symmetric-linear", "--beta", "3", "--gate", "1", "--out", str(tmp_path))
+    assert (code, (tmp_path / "map.json").read_text()) == (2, "{}") and "expected no map.json" in err
+
+
+def test_figures_of_an_earlier_run_are_removed_and_others_kept(command, tmp_path: Path) -> None:
+    (tmp_path / "mine.png").write_bytes(b"png")
+    assert command("verify", "em-beats-gd", "--quick", "--out", str(tmp_path))[0] == 0
+    assert json.loads((tmp_path / "verify.json").read_text())["figures"] == ["em-beats-gd.png"]
+    assert (tmp_path / "em-beats-gd.png").exists()
+    assert command("verify", "printed-gru", "--out", str(tmp_path))[0] == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.png", "report.html", "verify.json"]
+
+
+def test_a_users_file_that_exits_is_one_line(command, tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("import sys\nsys.exit(3)\n")
+    code, _, err = command("derive", f"{tmp_path / 'm.py'}:model")
+    assert code == 2 and "failed with SystemExit: 3" in err
+
+
 def test_verify_exits_1_when_a_claim_is_not_as_expected(command, monkeypatch: pytest.MonkeyPatch) -> None:
     claims = registry.all_claims()
     separable = next(c for c in claims if c.id == "separable")

@@ -431,7 +431,7 @@ def timeless(text: str) -> dict[str, Any]:
 
 KILLED = {
     "refute": ("refute information-order --budget 450 --json", 1, 3),
-    "snr": ("snr symmetric-logistic --beta 0.5:8:9 --gate 0.5,1,2 --angle 30,90 --json --jobs 2", 3, 54),
+    "snr": ("snr symmetric-logistic --beta 0.5:8:9 --gate 0.5,1,2 --angle 30,90 --json --jobs 2", 3, 60),
 }
 
 
@@ -515,8 +515,16 @@ BAD: dict[str, tuple[list[str] | str, str]] = {
     "alpha 2": ("snr symmetric-logistic --alpha 2 --store s", "alpha: expected a number in the open interval"),
     "alpha 0": ("snr symmetric-logistic --alpha 0 --store s", "alpha: expected a number in the open interval"),
     "alpha nan": ("snr symmetric-logistic --alpha nan --store s", "alpha: expected finite values"),
-    "negative beta": ("snr symmetric-logistic --beta=-1,2 --store s", "betas: expected one or more numbers >= 0"),
-    "negative gate": ("snr symmetric-logistic --gate=-1 --store s", "gates: expected one or more numbers >= 0"),
+    "negative beta": (
+        "snr symmetric-logistic --beta=-1,2 --store s",
+        "betas: expected one or more numbers from 0 to 1000",
+    ),
+    "negative gate": (
+        "snr symmetric-logistic --gate=-1 --store s",
+        "gates: expected one or more numbers from 0 to 1000",
+    ),
+    "angle 400": ("snr symmetric-logistic --angle 400", "angles: expected one or more numbers from -180 to 180"),
+    "negative seed": ("snr symmetric-linear --beta 3 --gate 1 --regions --seed=-1", "seed: expected a whole number"),
     "beta words": ("snr symmetric-logistic --beta a,b", "--beta: expected numbers"),
     "beta none": (["snr", "symmetric-logistic", "--beta", ""], "--beta: expected numbers"),
     "beta nan": ("snr symmetric-logistic --beta nan", "--beta: expected finite values"),

@@ -21,7 +21,8 @@ class Evidence:
     """kind: identity (reduced to 0 exactly), bound (rigorous, rounding accounted for), estimate (numeric, with its
     error), note (shown, not judged). essential: the verdict rests on it; otherwise it corroborates (and can still
     refute). holds: None where the computation could not tell. error: what computed may differ from predicted by.
-    relation: of computed to predicted. witness: numbers with which anyone can re-run a refutation.
+    relation: of computed to predicted (an identity's: to 0). witness: numbers with which anyone can re-run a
+    refutation.
     """
 
     kind: Kind
@@ -34,7 +35,7 @@ class Evidence:
     trials: int = 1
     essential: bool = True
     witness: Mapping[str, Any] | None = None
-    relation: Literal["=", "≥"] | None = None
+    relation: Literal["=", "≥", ">"] | None = None
 
     @property
     def refutes(self) -> bool:
@@ -51,7 +52,8 @@ class Evidence:
     def __str__(self) -> str:
         """One line for a terminal."""
         if self.kind == "identity":
-            text = "≡ 0" if self.holds else "not reduced" if self.holds is None else f"≠ 0: {self.computed}"
+            sign, other = (">", "not >") if self.relation == ">" else ("≡", "≠")
+            text = f"{sign} 0" if self.holds else "not reduced" if self.holds is None else f"{other} 0: {self.computed}"
         elif self.predicted is None:
             text = _show(self.computed)
         else:

@@ -17,6 +17,7 @@ from moe_theory.validation import Array, real_array
 from moe_theory.zoo import by_name
 
 _model = functools.cache(by_name)  # a search makes thousands of instances
+FOUND = {"T", "alpha", "theta", "steps"}  # may stand in a witness as it is shown, and say nothing new
 KEYS = {"model", "x", "weight", "truth", "start"}
 
 
@@ -51,9 +52,10 @@ class Instance:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Instance:
         """InputError if a key is missing, unknown, or has the wrong shape."""
-        if not isinstance(value, Mapping) or not KEYS - {"weight"} <= set(value) <= KEYS:
+        if not isinstance(value, Mapping) or not KEYS - {"weight"} <= set(value) <= KEYS | FOUND:
             got = ", ".join(sorted(value)) if isinstance(value, Mapping) else type(value).__name__
-            raise InputError(f"instance: expected an object with the keys {', '.join(sorted(KEYS))}, got {got}")
+            wanted = ", ".join(sorted(KEYS - {"weight"}))
+            raise InputError(f"instance: expected an object with the keys {wanted} (and weight), got {got}")
         model = _model(str(value["model"]))
         x = real_array("x", value["x"], ndim=2)
         truth, start = (model.check_theta(name, value[name], x.shape[1]) for name in ("truth", "start"))

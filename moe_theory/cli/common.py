@@ -87,7 +87,7 @@ def load_model(spec: str, sigma: float | None = None) -> Model:
         model = found if isinstance(found, Model) else found(**options)
     except InputError:
         raise
-    except Exception as error:  # a user's file may fail in any way; it is their line that matters
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way; it is their line that matters
         raise InputError(f"model: {spec} failed with {type(error).__name__}: {error}") from error
     if not isinstance(model, Model):
         raise InputError(f"model: expected {spec} to be a Model, got {type(model).__name__}")
@@ -106,6 +106,14 @@ def vector(name: str, text: str) -> Array:
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def check_ours(option: str, path: Path, mark: str) -> None:
+    """InputError where there is a file that another program, or a person, wrote: without `mark` in it."""
+    if path.is_file() and mark.encode() not in path.read_bytes():
+        raise InputError(
+            f"{option}: expected no {path.name} in {path.parent} but our own, there is another's: name another folder"
+        )
 
 
 def check_writable(option: str, path: Path) -> None:

@@ -13,9 +13,11 @@ import numpy as np
 from rich.table import Table
 
 from moe_theory.analysis.asymptotics import high_snr, low_snr
+from moe_theory.analysis.conditions import Condition, conditions
 from moe_theory.analysis.signal import guarantees
-from moe_theory.analysis.snr import Condition, Map, conditions, map_cells, snr_map
+from moe_theory.analysis.snr import Map, map_cells, snr_map
 from moe_theory.cli.common import (
+    check_ours,
     check_writable,
     console,
     load_model,
@@ -65,6 +67,8 @@ def snr(
     if store is not None:
         check_writable("--store", Path(store))
     folder = out_folder("--out", out_name) if out_name is not None else None
+    if folder is not None:
+        check_ours("--out", folder / "map.json", '"points": [')
     bar, task = progress_bar(len(cells))
     with bar:
         tell = lambda index, result: bar.update(task, advance=1, description=_where(result))

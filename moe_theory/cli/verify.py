@@ -19,6 +19,7 @@ from rich.table import Table
 from moe_theory.claims import Claim, Result, Setting, alone, check_claim
 from moe_theory.claims.registry import select
 from moe_theory.cli.common import (
+    check_ours,
     check_writable,
     console,
     load_model,
@@ -84,6 +85,9 @@ def verify(
     if model_spec is not None:
         chosen = _for_any_model(chosen, named=bool(claims))
     folder = out_folder("--out", out_name) if out_name is not None else None
+    if folder is not None:
+        check_ours("--out", folder / "report.html", 'content="moe-theory"')
+        check_ours("--out", folder / "verify.json", '"claims": [')
     clock = time.perf_counter()
     checked = _check_all(chosen, task, jobs)
     results = [result for result, _ in checked]
@@ -96,6 +100,7 @@ def verify(
         "quick": quick,
         "seconds": round(seconds, 3),
         "mutants": {"total": sum(r.total for r in results), "killed": sum(r.killed for r in results)},
+        "figures": sorted(f"{name}.png" for made in figures.values() for name in made),
         "claims": [r.to_dict() for r in results],
     }
     content = (json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -190,12 +195,22 @@ def _write(
     page = html_report(
         results, figures, seed=report["seed"], seconds=report["seconds"], command=command, quick=report["quick"]
     )
+    for name in _earlier(folder / "verify.json"):
+        (folder / name).unlink(missing_ok=True)
     for name, figure in (item for made in figures.values() for item in made.items()):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=160)
         write_atomically(folder / f"{name}.png", buffer.getvalue())
     write_atomically(folder / "verify.json", content)
     write_atomically(folder / "report.html", page.encode())
+
+
+def _earlier(path: Path) -> list[str]:
+    """The figures of the run before, as its verify.json lists them."""
+    try:
+        return [name for name in json.loads(path.read_text()).get("figures", []) if Path(name).name == name]
+    except (OSError, ValueError):
+        return []
 
 
 def _show(results: list[Result], seconds: float) -> None:

@@ -128,6 +128,8 @@ def comparison(e: Evidence) -> Markup:
     """What was computed against what was predicted, on one line."""
     if e.kind == "identity":
         words = {True: "≡ 0", None: "not reduced to 0", False: "≠ 0: <code>{}</code>"}
+        if e.relation == ">":
+            words = {True: "&gt; 0", None: "undecided", False: "not &gt; 0: <code>{}</code>"}
         return Markup(words[e.holds]).format(e.computed)
     if e.computed is None:
         return Markup("")
