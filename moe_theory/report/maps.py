@@ -19,7 +19,7 @@ from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
 from moe_theory.validation import Array
 from moe_theory.zoo import by_name, symmetric_linear
 
-LINE = "#111111"  # over colours, whatever the page's
+LINE = "#10103a"  # over colours: not an ink, which would be light on a dark page
 
 
 def phase_map(found: Map, title: str | None = None) -> Figure:
@@ -115,7 +115,7 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
     for regime, asymptote, colour in (("low", low, GAP), ("high", high, BOUND)):
         line = np.array([asymptote.at(regime, model, float(x)) for x in fine])
         # Each is drawn as far as it says anything: where it is within a third of the computed curve.
-        near = np.abs(line / np.interp(np.log(fine), np.log(b), value) - 1) < (0.1 if model.response.values else 0.35)
+        near = np.abs(line / np.interp(np.log(fine), np.log(b), value) - 1) < (0.03 if model.response.values else 0.35)
         if regime == "low":
             shown = np.logical_and.accumulate(near)
         else:
