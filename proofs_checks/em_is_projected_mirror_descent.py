@@ -127,7 +127,8 @@ CLAIM = Claim(
     id="em-is-projected-mirror-descent",
     title="In general EM is projected mirror descent",
     statement=r"per x, $\nabla A(\zeta^+_x) = \nabla A(\zeta_x) - \nabla_\zeta L_x$ in the natural coordinates of"
-    r" $p(y,z|x)$, where there is such a $\zeta^+_x$; then EM's next iterate is $\arg\min_\varphi E_X \mathrm{KL}(p_{\zeta^+_x}\|p_\varphi)$",
+    r" $p(y,z|x)$, where there is such a $\zeta^+_x$; then EM's next iterate is"
+    r" $\arg\min_\varphi E_X \mathrm{KL}(p_{\zeta^+_x}\|p_\varphi)$",
     source="arXiv 2411.06056, Theorem 4.1; Kunstner, Kumar and Schmidt (AISTATS 2021)",
     hypotheses=(
         Hypothesis("(y, z)|x is in the exponential family of the step (derived)", Projection(in_family=False)),

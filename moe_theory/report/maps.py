@@ -114,12 +114,13 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
     }
     for regime, asymptote, colour in (("low", low, GAP), ("high", high, BOUND)):
         line = np.array([asymptote.at(regime, model, float(x)) for x in fine])
-        # Each is drawn as far as it says anything: where it is within a third of the computed curve.
-        near = np.abs(line / np.interp(np.log(fine), np.log(b), value) - 1) < (0.03 if model.response.values else 0.35)
+        # Each is drawn as far as it says anything: where it is near the computed curve, as the axis shows it.
+        curve = np.interp(np.log(fine), np.log(b), value)
+        near = np.abs(line - curve) < (0.15 * np.ptp(value) if model.response.values else 0.35 * curve)
         if regime == "low":
             shown = np.logical_and.accumulate(near)
         else:
-            shown = np.logical_and.accumulate((near & (line < 1.05))[::-1])[::-1]
+            shown = np.logical_and.accumulate((near & (line < (1.0 if model.response.values else 1.05)))[::-1])[::-1]
         above.plot(fine[shown], line[shown], "--", color=colour, linewidth=1.5, label=labels[regime])
         off = np.abs(value - np.array([asymptote.at(regime, model, float(x)) for x in b]))
         side = (off < 0.3) & (off > 1e-7) & np.interp(b, fine, shown).astype(bool)
@@ -132,6 +133,8 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
         xscale="log", yscale="linear" if model.response.values else "log", ylabel=r"$\lambda_{\max}(M(\theta^*))$"
     )
     below.set(xscale="log", yscale="log", xlabel=r"$\|\beta^*\|$", ylabel="distance to\nthe asymptote")
+    if not any(len(line.get_xdata()) for line in below.lines):
+        below.set_ylim(1e-6, 1.0)  # a logarithmic axis without data has no limits
     for axes in (above, below):
         axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
