@@ -147,7 +147,7 @@ def check(setting: Setting, claimed: Contraction | GapForm) -> Iterator[Evidence
         yield claimed.proof
     what = r"$B_A(\theta^*\|\theta^+) \le (1-\alpha) B_A(\theta^*\|\theta)$, $\alpha$ on the segment"
     if claimed.curved or not claimed.fixed:
-        yield from searched(CURVED if claimed.curved else SEARCH, claimed, what, setting.budget, setting.seed)
+        yield from searched(CURVED if claimed.curved else SEARCH, claimed, what, setting.patience, setting.seed)
         return
     for case in setting.all_cases:
         path = case.path

@@ -83,7 +83,7 @@ def check(setting: Setting, claimed: Stationary) -> Iterator[Evidence]:
             yield identity(theory.model, label, rest, {new: old for old, new in move.items()})
         yield identity("any", r"$\sum_{t\le T}(L_t - L_{t+1}) - (L_1 - L_{T+1})$, by induction on T", telescoped())
     if claimed.curved:
-        yield from searched(CURVED, claimed, what, setting.budget, setting.seed)
+        yield from searched(CURVED, claimed, what, setting.patience, setting.seed)
         return
     for case in setting.all_cases:
         moved = case.trace.divergence if not claimed.exchanged else _exchanged(case)

@@ -138,7 +138,7 @@ def check(setting: Setting, claimed: Sublinear) -> Iterator[Evidence]:
         yield _at_rare(claimed, what)
     if special is not None:
         # Where the bound is false it is so by little, far from the truth, and takes some looking for.
-        budget = max(1500, 4 * setting.budget) if claimed.exchanged else setting.budget
+        budget = max(1500, 4 * setting.budget) if claimed.exchanged else setting.patience
         yield from searched(special, claimed, what, budget, setting.seed, essential=True)
         return
     for model, truth in () if claimed.convex else zip(setting.models, setting.truths.values(), strict=True):

@@ -121,6 +121,11 @@ class Setting:
         """Evaluations of a slack in a search for witnesses."""
         return 0 if self.own else 120 if self.quick else 600
 
+    @property
+    def patience(self) -> int:
+        """The same where a witness is expected: such a search ends early, but for bad luck."""
+        return 0 if self.own else 900
+
     def rng(self) -> np.random.Generator:
         """A fresh generator from the seed."""
         return np.random.default_rng(self.seed)
