@@ -143,8 +143,9 @@ def check(setting: Setting, claimed: Contraction | GapForm) -> Iterator[Evidence
             alone = Search(gap_slack, (family,))
             yield from searched(alone, claimed, what, setting.budget, setting.seed, essential=True)
         return
-    if claimed.proof:
-        yield claimed.proof
+    proof = claimed.proof
+    if proof:
+        yield proof
     what = r"$B_A(\theta^*\|\theta^+) \le (1-\alpha) B_A(\theta^*\|\theta)$, $\alpha$ on the segment"
     if claimed.curved or not claimed.fixed:
         yield from searched(CURVED if claimed.curved else SEARCH, claimed, what, setting.patience, setting.seed)
@@ -193,7 +194,7 @@ def check(setting: Setting, claimed: Contraction | GapForm) -> Iterator[Evidence
             essential=False,
             trials=len(counts),
         )
-    yield from searched(SEARCH, claimed, what, setting.budget, setting.seed)
+    yield from searched(SEARCH, claimed, what, setting.budget if proof else setting.patience, setting.seed)
 
 
 CLAIM = Claim(

@@ -100,7 +100,8 @@ def check(setting: Setting, claimed: Stationary) -> Iterator[Evidence]:
             essential=False,
             trials=len(moved),
         )
-    yield from searched(SEARCH, claimed, what, setting.budget, setting.seed)
+    budget = setting.budget if claimed.follows else setting.patience
+    yield from searched(SEARCH, claimed, what, budget, setting.seed)
 
 
 def _exchanged(case: Case) -> Array:

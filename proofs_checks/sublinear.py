@@ -131,7 +131,8 @@ RARE = {"x": [[1.0]], "truth": [[3.86], [-3.71], [0.71]], "start": [[3.49], [2.9
 def check(setting: Setting, claimed: Sublinear) -> Iterator[Evidence]:
     """With α = 0 the three-point identity says gap_{t+1} <= B(θ*‖θ_t) - B(θ*‖θ_{t+1}); the sum over t telescopes, and
     the gap never increases (claim descent). B(θ*‖·) never increases either: a Bregman ball is never left."""
-    yield from claimed.proof
+    proof = claimed.proof
+    yield from proof
     what = r"$L(\theta_{T+1}) - L(\theta^*) \le B_A(\theta^*\|\theta_1)/T$ where L is convex towards $\theta^*$"
     special = {claimed.curved: CURVED, claimed.leaving: LEAVING, claimed.exchanged: EXCHANGED}.get(True)
     if claimed.curved:
@@ -178,7 +179,8 @@ def check(setting: Setting, claimed: Sublinear) -> Iterator[Evidence]:
             trials=len(ratio),
             witness={"from iterate": first + 1, "steps": int(counts[t])},
         )
-    yield from searched(SEARCH, claimed, what, setting.budget, setting.seed, essential=not claimed.proof)
+    budget = setting.budget if proof else setting.patience
+    yield from searched(SEARCH, claimed, what, budget, setting.seed, essential=not proof)
 
 
 def _at_rare(claimed: Sublinear, what: str) -> Evidence:
