@@ -212,5 +212,7 @@ def test_bad_lengths(values: dict[str, float], message: str) -> None:
 
 def test_no_bound_beyond_the_noise() -> None:
     assert mt.rate_bound(LINEAR, 1.0, 1.0, rho=0.95) == np.inf
+    with pytest.raises(InputError, match=r"^rho: expected at most 0.9 σ = 1.8, got 1.9"):
+        mt.least_signal(mt.symmetric_linear(sigma=2.0), 0.5, 1.0, rho=1.9)
     with pytest.raises(InputError, match=r"^alpha: "):
         mt.least_signal(LINEAR, 1.0, 1.0)

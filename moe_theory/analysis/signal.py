@@ -101,6 +101,8 @@ def least_signal(model: Model, alpha: float, gate: float, rho: float = 0.0, tau:
     """The least ‖β*‖ from which on the bound gives alpha on that set of θ. Raises InputError."""
     level, sigma = 1 - unit_interval("alpha", alpha), _noise(model)
     gate, rho, tau = (_length(n, v) for n, v in (("gate", gate), ("rho", rho), ("tau", tau)))
+    if rho > NEAREST * sigma:
+        raise InputError(f"rho: expected at most {NEAREST:g} σ = {NEAREST * sigma:g}, got {rho:g}")
     ratio = _constant(gate, rho / sigma, tau) / level
     nats = min((rho / sigma) ** 2 / 2, gate_curvature(gate + tau) * tau**2 / 8)
     return Guarantee(model.name, alpha, gate, sigma * float(np.sqrt(max(ratio**2 - 1, 0.0))), rho, tau, nats)
