@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from moe_theory.algorithms import EM, Algorithm, GradientDescent, GradientEM, MirrorDescent, Trace, run
+    from moe_theory.algorithms import EM, Algorithm, GeneralisedEM, GradientDescent, GradientEM, MirrorDescent, Trace, run
     from moe_theory.algorithms.fit import fit
     from moe_theory.analysis import RateMeasurement, RatePrediction, measure_rate, predict_rate
     from moe_theory.analysis.asymptotics import high_snr, low_snr
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from moe_theory.evaluation import evaluate
     from moe_theory.laws import Data, Finite, MonteCarlo, Population
-    from moe_theory.model import Model, Reals, Values
+    from moe_theory.model import Counts, Model, Reals, Values
     from moe_theory.operators import (
         bregman,
         complete_information,
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from moe_theory.report.figures import rate_figure
     from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.symbolic.derive import Derivation, derive
-    from moe_theory.zoo import erased_labels, linear_experts, symmetric_linear, symmetric_logistic
+    from moe_theory.zoo import erased_labels, linear_experts, softmax_moe, symmetric_linear, symmetric_logistic
 
 __version__ = "0.1.0"
 
 # Names are loaded when first used: importing the package costs next to nothing, and a command imports what it needs.
 _HOME = {
-    "moe_theory.algorithms": "EM Algorithm GradientDescent GradientEM MirrorDescent Trace run",
+    "moe_theory.algorithms": "EM Algorithm GeneralisedEM GradientDescent GradientEM MirrorDescent Trace run",
     "moe_theory.algorithms.fit": "fit",
     "moe_theory.analysis": "RateMeasurement RatePrediction measure_rate predict_rate",
     "moe_theory.analysis.asymptotics": "high_snr low_snr",
@@ -61,15 +61,15 @@ _HOME = {
     "moe_theory.analysis.symmetry": "distance",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
     "moe_theory.evaluation": "evaluate",
+    "moe_theory.model": "Counts Model Reals Values",
     "moe_theory.laws": "Data Finite MonteCarlo Population",
-    "moe_theory.model": "Model Reals Values",
     "moe_theory.operators": "bregman complete_information gradient kl mirror_map missing_information"
     " missing_information_matrix objective observed_information",
     "moe_theory.report.figures": "rate_figure",
     "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",
     "moe_theory.symbolic.derive": "Derivation derive",
-    "moe_theory.zoo": "erased_labels linear_experts symmetric_linear symmetric_logistic",
+    "moe_theory.zoo": "erased_labels linear_experts softmax_moe symmetric_linear symmetric_logistic",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted([*_MODULE, "__version__"])

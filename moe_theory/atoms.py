@@ -43,6 +43,47 @@ class larger(sp.Function):  # noqa: N801
     nargs = 2
 
 
+class indicator(sp.Function):  # noqa: N801
+    """1 where y equals a number, else 0: how the experts of a categorical response are told apart.
+
+    >>> indicator(sp.Symbol("y", real=True), 2).subs("y", 2), indicator(1, 2)
+    (indicator(y, 2), 0)
+    """
+
+    nargs = 2
+    is_real = True
+    is_nonnegative = True
+
+    @classmethod
+    def eval(cls, y: sp.Expr, value: sp.Expr) -> sp.Expr | None:
+        return sp.Integer(int(y == value)) if y.is_number and value.is_number else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sp.Integer(0)  # where it is differentiated, the other value is fixed
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"1_{{{printer._print(self.args[0])}={printer._print(self.args[1])}}}"
+        return body if exp is None else rf"{body}^{{{exp}}}"
+
+
+class log_factorial(sp.Function):  # noqa: N801
+    """log y!, the base measure of a Poisson law."""
+
+    nargs = 1
+    is_real = True
+
+    @classmethod
+    def eval(cls, y: sp.Expr) -> sp.Expr | None:
+        return sp.log(sp.factorial(y)) if y.is_Integer and y.is_nonnegative else None
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return sp.loggamma(self.args[0] + 1)._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"\log {printer._print(self.args[0])}!"
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+
 class expit(sp.Function):  # noqa: N801
     """The logistic sigmoid 1 / (1 + exp(-t)).
 
@@ -166,6 +207,17 @@ def log_normal(y: sp.Expr, mean: sp.Expr, sigma: Any = 1) -> sp.Expr:
     """log density at `y` of N(mean, sigma^2); a float sigma is taken as the decimal it prints as."""
     s = exact(sigma)
     return -((y - mean) ** 2) / (2 * s**2) - sp.log(2 * sp.pi * s**2) / 2
+
+
+def log_poisson(y: sp.Expr, log_mean: sp.Expr) -> sp.Expr:
+    """log probability of `y` = 0, 1, 2, … under the Poisson law with that log-mean."""
+    return y * log_mean - sp.exp(log_mean) - log_factorial(y)
+
+
+def log_categorical(y: sp.Expr, logits: list[sp.Expr]) -> sp.Expr:
+    """log probability of `y` in 0 … C-1 under the categorical law with these logits."""
+    chosen = sum((indicator(y, c) * t for c, t in enumerate(logits)), sp.Integer(0))
+    return chosen - log_sum_exp([sp.sympify(t) for t in logits])
 
 
 def exact(value: Any) -> sp.Expr:

@@ -22,4 +22,11 @@ class CurvedModelError(DerivationError):
 
 
 class DegenerateError(MoeTheoryError):
-    """An M-step without a finite solution (e.g. a gate that separates the labels), or one that was not found."""
+    """An M-step without a finite solution (e.g. a gate that separates the labels), or one that was not found.
+
+    label: the latent label it happens at, where there is one. rows: indices of the table's rows of that label.
+    """
+
+    def __init__(self, message: str, label: int | None = None, rows: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.label, self.rows = label, rows

@@ -18,7 +18,9 @@ import sympy as sp
 from numpy.typing import ArrayLike
 
 from moe_theory.atoms import absorb_logs
+from moe_theory.design import Design
 from moe_theory.errors import InputError
+from moe_theory.structure import Softmax
 from moe_theory.validation import Array, real_array
 
 RESPONSE = sp.Symbol("y", real=True)
@@ -65,19 +67,41 @@ class Values:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """Response domain: 0, 1, 2, … (densities with respect to counting measure)."""
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """No finite set of values."""
+        return ()
+
+    def check(self, name: str, y: Array) -> None:
+        """InputError unless every entry of `y` is a whole number >= 0."""
+        bad = (y < 0) | (y != np.floor(y))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InputError(f"{name}: expected whole numbers >= 0, got {y[row]:g} in row {row}")
+
+    def __str__(self) -> str:
+        return "the whole numbers >= 0"
+
+
+@dataclass(frozen=True)
 class Model:
     """A declared mixture of experts.
 
     name: how it is called on the command line and in reports.
-    latent: the values of the latent label z (at least two distinct numbers).
+    latent: the values of the latent label z (distinct numbers; one is a mixture of one).
     predictors: names of the linear predictors that are learnt; θ is an (m, d) array with one row each.
     gate: function (z, <predictor names>) -> log P(z|x); None means a uniform label.
     expert: function (y, z, <predictor names>) -> log p(y|x,z).
-    response: `Reals()` or `Values((…))`.
+    response: `Reals()`, `Values((…))` or `Counts()`.
     known: predictors that are not learnt, {name: coefficient vector in R^d} (e.g. experts that are given).
+    structure: set by `softmax_moe` only: which array kernels may stand in for the derived ones.
+    design: which features each predictor sees (`designed`); None: every predictor sees all of them.
 
     The functions are called once per label with z a SymPy integer and every predictor a real SymPy symbol that
-    stands for η = x'θ_j. Raises InputError if they ask for a name that is not declared.
+    stands for η = x'θ_j (all of them, if the function takes **keywords). Raises InputError if they ask for a name that is not declared.
 
     >>> from moe_theory.atoms import log_normal
     >>> model = Model("balanced", latent=(-1, 1), predictors=("beta",), gate=None,
@@ -91,8 +115,11 @@ class Model:
     predictors: Sequence[str]
     gate: Callable[..., Any] | None = field(repr=False, compare=False)
     expert: Callable[..., Any] = field(repr=False, compare=False)
-    response: Reals | Values
+    response: Reals | Values | Counts
     known: Mapping[str, ArrayLike] = field(default_factory=dict, compare=False)
+    structure: Softmax | None = field(default=None, repr=False)
+    # No derivation and no kernel depends on the design, so models are told apart without it.
+    design: Design | None = field(default=None, repr=False, compare=False)
     log_gate: tuple[sp.Expr, ...] = field(init=False, repr=False)
     log_expert: tuple[sp.Expr, ...] = field(init=False, repr=False)
     known_coefficients: tuple[tuple[float, ...], ...] = field(init=False, repr=False)
@@ -101,8 +128,8 @@ class Model:
         put = lambda attribute, value: object.__setattr__(self, attribute, value)
         put("latent", tuple(_label(v) for v in self.latent))
         put("predictors", tuple(self.predictors))
-        if len(set(self.latent)) != len(self.latent) or len(self.latent) < 2:
-            raise InputError(f"latent: expected at least two distinct values, got {self.latent}")
+        if len(set(self.latent)) != len(self.latent) or not self.latent:
+            raise InputError(f"latent: expected distinct values, at least one, got {self.latent}")
         if not self.predictors:
             raise InputError("predictors: expected at least one name, got none")
         names = (*self.predictors, *self.known)
@@ -136,15 +163,58 @@ class Model:
         object.__setattr__(other, "known", dict(zip(self.known, rows, strict=True)))
         return other
 
+    def designed(
+        self,
+        features: Sequence[str],
+        sees: Mapping[str, Sequence[str]] | None = None,
+        offsets: Mapping[str, str] | None = None,
+    ) -> Model:
+        """The same declaration for a table with these `features`, where each predictor sees only some of them.
+
+        sees: {predictor: its features}, all where it is not named. offsets: {predictor: feature that is added to it
+        with coefficient 1}. Raises InputError for unknown names and for models with known predictors.
+
+        >>> from moe_theory.zoo import symmetric_linear
+        >>> model = symmetric_linear().designed(("one", "x", "u"), sees={"beta": ("one", "x"), "w": ("one", "u")})
+        >>> model.theta(beta=[1, 2], w=[3, 4])
+        array([[1., 2., 0.],
+               [3., 0., 4.]])
+        """
+        if self.known:
+            raise InputError(f"design: expected a model without known predictors, got {self.name}")
+        other = copy.copy(self)
+        object.__setattr__(other, "design", Design.of(features, self.predictors, sees or {}, offsets))
+        return other
+
+    def free(self, theta: Array) -> Array:
+        """The learnt entries of θ (or of a gradient), (…, m, d), predictor by predictor: (…, p)."""
+        flat = theta.reshape(*theta.shape[:-2], -1)
+        return flat if self.design is None else flat[..., self.design.index]
+
+    def filled(self, vector: Array, d: int) -> Array:
+        """θ, (m, d), from its learnt entries, (p,): the inverse of `free`."""
+        if self.design is None:
+            return vector.reshape(len(self.predictors), d)
+        theta = self.design.template.copy()
+        theta.ravel()[self.design.index] = vector
+        return theta
+
+    def direction(self, vector: Array, d: int) -> Array:
+        """A (p,) direction among the learnt entries as an (m, d) array, 0 elsewhere."""
+        return self.filled(vector, d) - self.filled(np.zeros_like(vector), d)
+
     def _declared(self, part: str, z: sp.Expr) -> sp.Expr:
         function = getattr(self, part)
         scope = {"z": z, **dict(zip(self.names, self.symbols, strict=True))}
         if part == "expert":
             scope["y"] = RESPONSE
-        wanted = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+        parameters = inspect.signature(function).parameters.values()
+        wanted = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
         missing = [name for name in wanted if name not in scope]
         if missing:
             raise InputError(f"{part}: expected arguments among {sorted(scope)}, got {missing[0]!r}")
+        if any(p.kind is p.VAR_KEYWORD for p in parameters):
+            wanted = list(scope)
         value = function(**{name: scope[name] for name in wanted})
         if not isinstance(value, sp.Expr | int | float):
             raise InputError(f"{part}: expected a SymPy expression for z = {z}, got {value!r}")
@@ -176,11 +246,13 @@ class Model:
 
     @property
     def dimension(self) -> int | None:
-        """d where known predictors fix it, else None."""
+        """d where a design or known predictors fix it, else None."""
+        if self.design is not None:
+            return len(self.design.features)
         return len(self.known_coefficients[0]) if self.known_coefficients else None
 
     def theta(self, **coefficients: ArrayLike) -> Array:
-        """The (m, d) parameter array from one coefficient vector per learnt predictor.
+        """The (m, d) parameter array from one coefficient vector per learnt predictor, over the features it sees.
 
         >>> from moe_theory.zoo import symmetric_linear
         >>> symmetric_linear().theta(beta=[3, 0], w=[0, 1])
@@ -193,6 +265,11 @@ class Model:
                 f" got {', '.join(sorted(coefficients)) or 'none'}"
             )
         rows = [real_array(name, coefficients[name], ndim=1) for name in self.predictors]
+        if self.design is not None:
+            for name, row, columns in zip(self.predictors, rows, self.design.free, strict=True):
+                if len(row) != len(columns):
+                    raise InputError(f"{name}: expected {len(columns)} numbers, one per feature, got {len(row)}")
+            return self.filled(np.concatenate(rows), len(self.design.features))
         if len({len(row) for row in rows}) > 1:
             sizes = ", ".join(f"{name}: {len(row)}" for name, row in zip(self.predictors, rows, strict=True))
             raise InputError(f"theta: expected vectors of one length, got {sizes}")
@@ -204,6 +281,8 @@ class Model:
         d = d if d is not None else self.dimension
         if array.shape[0] != len(self.predictors) or array.shape[1] < 1 or (d is not None and array.shape[1] != d):
             raise InputError(f"{name}: expected shape ({len(self.predictors)}, {d or 'd'}), got {array.shape}")
+        if self.design is not None and not np.array_equal(self.filled(self.free(array), array.shape[1]), array):
+            raise InputError(f"{name}: expected 0 where a predictor does not see a feature, and 1 at its offset")
         return array
 
     def coefficients(self, theta: Array) -> Array:

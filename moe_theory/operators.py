@@ -1,7 +1,10 @@
 """The theory's functionals on (model, law, θ), each an expectation over weighted rows.
 
-θ is an (m, d) array; information matrices are (m d, m d) with the predictor as the slow index, i.e. E[I_x ⊗ xx'].
-L is the negative log-likelihood -E log p(y|x; θ). All need a flat model (CurvedModelError otherwise).
+θ is an (m, d) array; information matrices are (m d, m d) with the predictor as the slow index, i.e. E[I_x ⊗ xx'], or
+(p, p) on the learnt entries of a model with a design. L is the negative log-likelihood -E log p(y|x; θ).
+On a table or sample L, its gradient, KL and the information serve every model; what needs the mirror map A needs a flat
+one (CurvedModelError otherwise). For a curved model "complete information" is that of the complete data given what was
+observed, -∂²Q(φ|θ)/∂φ² at φ = θ, which for a flat one is ∇²A(θ) (Louis, JRSS B 1982; Dempster, Laird and Rubin 1977).
 """
 
 from __future__ import annotations
@@ -12,6 +15,10 @@ import numpy as np
 import scipy.linalg
 
 from moe_theory.errors import InputError
+from moe_theory.evaluation import evaluate
+from moe_theory.evaluation.general import complete_information_general, is_flat, missing_information_general
+from moe_theory.evaluation.divergence import kl_general
+from moe_theory.evaluation.flat import mirror_map
 from moe_theory.kernels import kernels
 from moe_theory.laws.rows import Block, Law
 from moe_theory.model import Model
@@ -21,6 +28,8 @@ from moe_theory.validation import Array
 
 def objective(model: Model, law: Law, theta: Array) -> float:
     """L(θ) = -E log p(y|x; θ)."""
+    if not is_flat(model):
+        return evaluate(model, law, theta).objective
     k, rows = kernels(model), law.rows(model, theta)
     if not rows.split:
         return -total(rows.blocks, lambda b: [average(b, k.log_density(b.y, predictors(model, b, theta)))])[0]
@@ -36,16 +45,12 @@ def expected_statistic(model: Model, law: Law, theta: Array) -> Array:
 
 def gradient(model: Model, law: Law, theta: Array) -> Array:
     """∇L(θ), (m, d): from the score of the marginal density; where x has a law of its own, as ∇A - E[E[s] ⊗ x]."""
+    if not is_flat(model):
+        return evaluate(model, law, theta).gradient
     k, rows = kernels(model).score, law.rows(model, theta)
     if rows.split:
         return mean_map(model, law, theta) - expected_statistic(model, law, theta)
     return -total(rows.blocks, lambda b: [outer(b, k.rows(b.y, *predictors(model, b, theta)))])[0]
-
-
-def mirror_map(model: Model, law: Law, theta: Array) -> float:
-    """A(θ) = E A_x(Θx)."""
-    k, rows = kernels(model).mirror_map, law.rows(model, theta)
-    return total(rows.covariates, lambda b: [average(b, k(*predictors(model, b, theta))[0])])[0]
 
 
 def mean_map(model: Model, law: Law, theta: Array) -> Array:
@@ -55,7 +60,9 @@ def mean_map(model: Model, law: Law, theta: Array) -> Array:
 
 
 def complete_information(model: Model, law: Law, theta: Array) -> Array:
-    """I_{x,y,z} = ∇²A(θ) = E[∇²A_x ⊗ xx'], (m d, m d)."""
+    """I_{x,y,z} = ∇²A(θ) = E[∇²A_x ⊗ xx'], (m d, m d); of any model -∂²Q(φ|θ)/∂φ² at φ = θ, (p, p)."""
+    if not is_flat(model):
+        return complete_information_general(model, law, theta)
     k, rows = kernels(model).complete_information, law.rows(model, theta)
     information = Information(len(model.predictors), rows, k.constant)
     if not information.varying:
@@ -65,7 +72,9 @@ def complete_information(model: Model, law: Law, theta: Array) -> Array:
 
 
 def missing_information(model: Model, law: Law, theta: Array) -> Array:
-    """I_{z|x,y} = E[Cov(s|x,y) ⊗ xx'], (m d, m d)."""
+    """I_{z|x,y} = E[Cov(s|x,y) ⊗ xx'], (m d, m d); of any model the posterior covariance of the complete score, (p, p)."""
+    if not is_flat(model):
+        return missing_information_general(model, law, theta)
     k, rows = kernels(model).missing_information, law.rows(model, theta)
     information = Information(len(model.predictors), rows, k.constant)
     work = lambda b: information.terms(b, k.rows(b.y, *predictors(model, b, theta)))
@@ -73,7 +82,7 @@ def missing_information(model: Model, law: Law, theta: Array) -> Array:
 
 
 def observed_information(model: Model, law: Law, theta: Array) -> Array:
-    """∇²L(θ) = ∇²A(θ) - I_{z|x,y}, (m d, m d)."""
+    """∇²L(θ) = ∇²A(θ) - I_{z|x,y}, (m d, m d): Louis' formula, for every model."""
     return complete_information(model, law, theta) - missing_information(model, law, theta)
 
 
@@ -143,7 +152,7 @@ def bregman(model: Model, law: Law, phi: Array, theta: Array) -> float:
     elif np.max(np.abs(move)) > 0.5:
         slope = float(np.sum(mean_map(model, law, theta) * move))
         return mirror_map(model, law, phi) - mirror_map(model, law, theta) - slope
-    flat = move.ravel()
+    flat = model.free(move)
     pieces = 1 if np.max(np.abs(move)) < 0.1 else 4
     value = 0.0
     for piece in range(pieces):
@@ -153,8 +162,11 @@ def bregman(model: Model, law: Law, phi: Array, theta: Array) -> float:
 
 
 def kl(model: Model, law: Law, theta: Array, phi: Array) -> float:
-    """E_X KL(p_θ(y,z|x) ‖ p_φ(y,z|x)), the true law first: B_A(φ‖θ)."""
-    return bregman(model, law, phi, theta)
+    """E_X KL(p_θ(y,z|x) ‖ p_φ(y,z|x)), the true law first: B_A(φ‖θ) for a flat model.
+
+    For a curved one it is summed row by row from the exact expectation over y and z, with an error of 1e-15 or so.
+    """
+    return bregman(model, law, phi, theta) if is_flat(model) else kl_general(model, law, theta, phi)
 
 
 def posterior_kl(model: Model, law: Law, theta: Array, phi: Array) -> float:

@@ -35,12 +35,24 @@ def predictors(model: Model, block: Block, theta: Array, uses: Sequence[int] | N
 class Information:
     """E[G ⊗ xx'] from the upper triangle of per-row (m, m) matrices G, constant entries hoisted.
 
-    terms: what one block contributes; matrix: the (m d, m d) result of their sum.
+    terms: what one block contributes; matrix: the (m d, m d) result of their sum, or its part on the learnt entries.
+    learnt: positions of these among the m d, None for all. keys: the (a, b) that are given, by default the whole upper
+    triangle; G is 0 elsewhere.
     """
 
-    def __init__(self, m: int, rows: Rows, constant: tuple[float | None, ...]) -> None:
-        self.m, self.rows = m, rows
-        self.entries = unpack_upper(list(constant), m)
+    def __init__(
+        self,
+        m: int,
+        rows: Rows,
+        constant: Sequence[float | None],
+        learnt: Array | None = None,
+        keys: Sequence[tuple[int, ...]] | None = None,
+    ) -> None:
+        self.m, self.rows, self.learnt = m, rows, learnt
+        if keys is None:
+            self.entries = unpack_upper(list(constant), m)
+        else:
+            self.entries = [(a, b, value) for (a, b), value in zip(keys, constant, strict=True)]
         self.varying = [i for i, (_, _, value) in enumerate(self.entries) if value is None]
 
     def terms(self, block: Block, values: Sequence[Array | float]) -> list[Array]:
@@ -48,7 +60,7 @@ class Information:
         return [weighted_gram(block, values[i], block.weight) for i in self.varying]
 
     def matrix(self, terms: Sequence[Array]) -> Array:
-        """The (m d, m d) matrix."""
+        """The (m d, m d) matrix, or (p, p) on the learnt entries."""
         d = self.rows.dimension
         out = np.zeros((self.m, d, self.m, d))
         varying = iter(terms)
@@ -56,7 +68,8 @@ class Information:
             part = next(varying) if constant is None else constant * self.rows.gram if constant else 0.0
             out[a, :, b, :] = part
             out[b, :, a, :] = part
-        return out.reshape(self.m * d, self.m * d)
+        whole = out.reshape(self.m * d, self.m * d)
+        return whole if self.learnt is None else whole[np.ix_(self.learnt, self.learnt)]
 
 
 def average(block: Block, values: Array) -> float:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import sympy as sp
 
-from moe_theory.atoms import exact, log_expit, log_normal
+from moe_theory.atoms import exact, log_categorical, log_expit, log_normal, log_poisson, log_sum_exp
 from moe_theory.errors import InputError
-from moe_theory.model import Model, Reals, Values
-from moe_theory.validation import positive_number, unit_interval
+from moe_theory.model import Counts, Model, Reals, Values
+from moe_theory.structure import FAMILIES, Softmax
+from moe_theory.validation import positive_number, unit_interval, whole_number
 
 
 def symmetric_linear(sigma: float = 1) -> Model:
@@ -86,11 +88,57 @@ def erased_labels(erasure: float = 0.1, error: float = 1e-250) -> Model:
     )
 
 
+def softmax_moe(k: int = 2, expert: str = "gaussian", classes: int = 3, common_sigma: bool = False) -> Model:
+    """k experts with a softmax gate over labels 1 … k, of which the first is the reference (its w is 0).
+
+    expert: "gaussian" y|x,z=i ~ N(x'β_i, σ_i²) with predictors log_sigma_i (one log_sigma for all if `common_sigma`);
+    "binomial" P(y=1|x,z=i) = σ(x'β_i); "poisson" with log-mean x'β_i; "multinomial" over `classes` values 0, 1, … with
+    logits x'β_i_c against class 0. Curved. Which features a predictor sees is said by `Model.designed`.
+
+    >>> softmax_moe(2, "poisson").predictors
+    ('beta1', 'beta2', 'w2')
+    """
+    structure = Softmax(
+        whole_number("k", k, least=1),
+        expert,
+        whole_number("classes", classes, least=2) if expert == "multinomial" else 0,
+        bool(common_sigma),
+    )
+    labels = tuple(range(1, structure.k + 1))
+
+    def gate(z: sp.Expr, **w: sp.Expr) -> sp.Expr:
+        scores = [sp.Integer(0), *(w[f"w{i}"] for i in labels[1:])]
+        return scores[int(z) - 1] - log_sum_exp(scores)
+
+    def density(y: sp.Expr, z: sp.Expr, **eta: sp.Expr) -> sp.Expr:
+        own = [eta[name] for name in structure.expert_predictors(int(z) - 1)]
+        if expert == "gaussian":
+            return log_normal(y, own[0], sp.exp(eta[structure.scale_predictors[0 if common_sigma else int(z) - 1]]))
+        if expert == "binomial":
+            return y * own[0] + log_expit(-own[0])
+        return log_poisson(y, own[0]) if expert == "poisson" else log_categorical(y, [sp.Integer(0), *own])
+
+    response = {"binomial": Values((0, 1)), "poisson": Counts(), "gaussian": Reals()}
+    return Model(
+        f"softmax-{FAMILIES[expert]}" + (f"-{structure.k}" if structure.k != 2 else ""),
+        latent=labels,
+        predictors=structure.predictors,
+        gate=gate if structure.k > 1 else None,
+        expert=density,
+        response=response[expert] if expert in response else Values(tuple(range(classes))),
+        structure=structure,
+    )
+
+
 ZOO: dict[str, Callable[..., Model]] = {
     "symmetric-linear": symmetric_linear,
     "symmetric-logistic": symmetric_logistic,
     "linear-experts": linear_experts,
     "erased-labels": erased_labels,
+    "softmax-linear": softmax_moe,
+    "softmax-logistic": partial(softmax_moe, expert="binomial"),
+    "softmax-poisson": partial(softmax_moe, expert="poisson"),
+    "softmax-multinomial": partial(softmax_moe, expert="multinomial"),
 }
 
 

@@ -308,17 +308,10 @@ def test_bad_runs_say_what_is_wrong(options, message: str) -> None:
         mt.run(**arguments)
 
 
-def test_curved_models_do_not_run() -> None:
-    curved = mt.Model(
-        "curved",
-        latent=(0, 1),
-        predictors=("b1", "b2"),
-        gate=None,
-        expert=lambda y, z, b1, b2: mt.log_normal(y, b2 if z else b1),
-        response=mt.Reals(),
-    )
+def test_mirror_descent_needs_a_flat_model() -> None:
+    curved = mt.linear_experts()
     with pytest.raises(CurvedModelError, match="curved"):
-        mt.run(mt.EM(curved), mt.Data(np.eye(2), [1.0, 2.0]), np.eye(2))
+        mt.run(mt.MirrorDescent(curved), mt.Data(np.eye(2), [1.0, 2.0]), np.eye(3, 2))
 
 
 # Fits ----------------------------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ def test_theta_stacks_the_vectors_in_the_order_of_the_predictors() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"latent": (1,)}, r"^latent: expected at least two distinct values, got \(1,\)$"),
-        ({"latent": (1, 1.0)}, r"^latent: expected at least two distinct values"),
+        ({"latent": ()}, r"^latent: expected distinct values, at least one, got \(\)$"),
+        ({"latent": (1, 1.0)}, r"^latent: expected distinct values, at least one"),
         ({"latent": ("p", "q")}, r"^latent: expected"),
         ({"latent": (0, float("nan"))}, r"^latent: expected"),
         ({"predictors": ()}, r"^predictors: expected at least one name, got none$"),

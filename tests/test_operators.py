@@ -306,7 +306,7 @@ def test_evaluate_is_all_of_it_in_one_pass(case: Case) -> None:
         near(at.target, expected_statistic(case.model, law, case.near))
         near(at.mean, mean_map(case.model, law, case.near))
         near(at.gradient, mt.gradient(case.model, law, case.near))
-        near(at.complete_information(case.model, law), mt.complete_information(case.model, law, case.near))
+        near(at.metric(case.model, law), mt.complete_information(case.model, law, case.near))
 
 
 def test_evaluate_on_a_population(case: Case) -> None:
@@ -316,7 +316,7 @@ def test_evaluate_on_a_population(case: Case) -> None:
     near = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12)
     near(at.objective, mt.objective(case.model, law, case.near))
     near(at.gradient, mt.gradient(case.model, law, case.near))
-    near(at.complete_information(case.model, law), mt.complete_information(case.model, law, case.near))
+    near(at.metric(case.model, law), mt.complete_information(case.model, law, case.near))
 
 
 # The missing-information matrix --------------------------------------------------------------------------------
@@ -361,6 +361,6 @@ def test_curved_models_are_refused_by_name() -> None:
         response=mt.Reals(),
     )
     law, theta = mt.Data(np.eye(2), [1.0, 2.0]), np.eye(2)
-    for operator in (mt.complete_information, mt.missing_information, mt.evaluate, mean_map, mt.mirror_map):
+    for operator in (mean_map, mt.mirror_map, lambda *a: mt.bregman(*a, theta)):
         with pytest.raises(CurvedModelError, match=r"'curved': curved: the term -eta_b1\*\*2/2"):
             operator(curved, law, theta)

@@ -1,9 +1,10 @@
 """Algorithms: each one class with `step`; `run` iterates any of them and keeps the whole trace."""
 
 from moe_theory.algorithms.base import Algorithm
-from moe_theory.algorithms.em import EM
+from moe_theory.algorithms.em import EM, GeneralisedEM
 from moe_theory.algorithms.gradient import GradientDescent, GradientEM
 from moe_theory.algorithms.mirror_descent import MirrorDescent
+from moe_theory.algorithms.squarem import Squarem
 from moe_theory.algorithms.trace import Trace, run
 
-__all__ = ["EM", "Algorithm", "GradientDescent", "GradientEM", "MirrorDescent", "Trace", "run"]
+__all__ = ["EM", "Algorithm", "GeneralisedEM", "GradientDescent", "GradientEM", "MirrorDescent", "Squarem", "Trace", "run"]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from moe_theory.evaluation import Evaluation, evaluate
+from moe_theory.evaluation import Evaluation, Penalty, evaluate
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
 from moe_theory.validation import Array
@@ -17,8 +17,8 @@ class Algorithm(ABC):
 
     monotone = True
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, penalty: Penalty | None = None) -> None:
+        self.model, self.penalty = model, penalty
         self._last: tuple[Law, Evaluation] | None = None
 
     @property
@@ -31,9 +31,10 @@ class Algorithm(ABC):
         """The next iterate, (m, d)."""
 
     def evaluate(self, theta: Array, law: Law) -> Evaluation:
-        """L, the E-step and the derivatives of A at θ; the last result is kept, so that a run and its step share it."""
+        """L (with the penalty), its gradient and what a step needs at θ; the last result is kept, so that a run and its
+        step share it."""
         if self._last is None or self._last[0] is not law or not np.array_equal(self._last[1].theta, theta):
-            self._last = (law, evaluate(self.model, law, theta))
+            self._last = (law, evaluate(self.model, law, theta, self.penalty))
         return self._last[1]
 
     def localised(self, model: Model) -> Algorithm:

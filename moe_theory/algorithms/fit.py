@@ -1,31 +1,40 @@
-"""Fitting by EM from several random starts."""
+"""Fitting by EM from several starts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from moe_theory.algorithms.base import Algorithm
 from moe_theory.algorithms.em import EM
-from moe_theory.algorithms.mirror import inverse_mirror
+from moe_theory.algorithms.starts import STARTS, check_starts, start_from
 from moe_theory.algorithms.trace import Trace, run
 from moe_theory.errors import DegenerateError, InputError
-from moe_theory.evaluation import evaluate
-from moe_theory.kernels import kernels
+from moe_theory.evaluation import Penalty
 from moe_theory.laws.table import Finite
 from moe_theory.model import Model
-from moe_theory.sums import outer, predictors
 from moe_theory.validation import Array, whole_number
+
+SHORT = 50  # iterations from every start before the best are chosen
+FINALISTS = 2  # different ones of these that are run to the end
+SAME = 1e-9  # difference in L, relative to 1 + |L|, below which two short runs are the same
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The best run of EM and all of them; `failures` are starts from which no run was possible."""
+    """The best run of EM and all of them.
+
+    best: from its start to its end. traces: the short run of every start that had one, in order; starts: which kind of
+    start each was. failures: what was wrong with starts and runs that ended degenerate. finalists: the runs to the end.
+    """
 
     best: Trace
     traces: tuple[Trace, ...]
+    starts: tuple[str, ...]
     failures: tuple[str, ...]
+    finalists: tuple[Trace, ...]
 
 
 def fit(
@@ -36,47 +45,56 @@ def fit(
     max_iterations: int = 10_000,
     tolerance: float = 1e-13,
     progress: Callable[[int], None] | None = None,
+    starts: Sequence[str] = ("random",),
+    penalty: Penalty | None = None,
+    accelerate: Callable[[EM], Algorithm] | None = None,
+    responsibilities: Sequence[Array] = (),
 ) -> Fit:
-    """Fit θ to a table by EM from `restarts` random responsibilities; the largest likelihood wins.
+    """Fit θ to a table by EM from `restarts` starts, of the kinds `starts` by turns; the largest likelihood wins.
 
-    Short runs (50 iterations) from every start select the one that is run to the end. Raises InputError if no start
-    leads anywhere (e.g. labels that the features separate).
+    Short runs (50 iterations) from every start select those that are run to the end. Runs that end degenerate are kept,
+    but do not win while another one does not: their likelihood may be unbounded. accelerate: wraps EM in the long runs,
+    e.g. `Squarem`. responsibilities: starts of the user's own, (n, k) each, before the others. Raises InputError if no
+    start leads anywhere (e.g. labels that the features separate).
     """
     if not isinstance(data, Finite):
         raise InputError(f"data: expected a table (Data or Finite), got {type(data).__name__}")
     rng = np.random.default_rng(whole_number("seed", seed))
-    short, failures = [], []
-    for i in range(whole_number("restarts", restarts, least=1)):
+    kinds = ["given"] * len(responsibilities)
+    names = check_starts(starts)
+    kinds += [names[i % len(names)] for i in range(whole_number("restarts", restarts, least=0 if kinds else 1))]
+    long = accelerate or (lambda em: em)
+    short: list[Trace] = []
+    made: list[str] = []
+    failures: list[str] = []
+    last: DegenerateError | None = None
+    for i, kind in enumerate(kinds):
+        shares = responsibilities[i] if kind == "given" else STARTS[kind](model, data, rng)
         try:
-            start = random_start(model, data, rng)
-            short.append(run(EM(model), data, start, max_iterations=50, tolerance=tolerance, divergences=False))
+            start = start_from(model, data, shares, penalty)
+            short.append(run(EM(model, penalty), data, start, SHORT, tolerance, divergences=False))
+            made.append(kind)
         except DegenerateError as error:
             failures.append(str(error))
+            last = error
         if progress is not None:
             progress(i + 1)
     usable = [t for t in short if t.reason in ("converged", "max_iterations")]
     failures += [f"{t.reason}: {t.message}" for t in short if t not in usable]
-    if not usable:
-        raise InputError(f"data: expected a maximum of the likelihood; every start failed ({failures[0]})")
-    chosen = min(usable, key=lambda t: t.objective[-1])
-    best = run(EM(model), data, chosen.local[0], max_iterations, tolerance)
-    return Fit(best, tuple(short), tuple(failures))
-
-
-def random_start(model: Model, data: Finite, rng: np.random.Generator) -> Array:
-    """θ from an M-step on random responsibilities, logistic in a random direction of the standardised (x, y)."""
-    columns = np.column_stack([data.x, data.y])
-    spread = np.std(columns, axis=0)
-    columns = (columns - np.mean(columns, axis=0)) / np.where(spread > 0, spread, 1.0)
-    labels = len(model.latent)
-    scores = 2 * columns @ rng.standard_normal((columns.shape[1], labels))
-    responsibilities = np.exp(scores - scores.max(axis=1, keepdims=True))
-    responsibilities /= responsibilities.sum(axis=1, keepdims=True)
-    zero = np.zeros((len(model.predictors), data.dimension))
-    target, first = np.zeros_like(zero), 0
-    for block in data.rows(model, zero):
-        n = len(block.y)
-        statistics = kernels(model).statistics(block.y, *predictors(model, block, zero)).reshape(labels, -1, n)
-        target += outer(block, np.einsum("kmn,nk->mn", statistics, responsibilities[first : first + n]))
-        first += n
-    return inverse_mirror(model, data, target, evaluate(model, data, zero))
+    chosen: list[Trace] = []
+    for trace in sorted(usable, key=lambda t: float(f"{t.objective[-1]:.9e}")):
+        level = trace.objective[-1]
+        if all(abs(level - t.objective[-1]) > SAME * (1 + abs(level)) for t in chosen):
+            chosen.append(trace)
+    finals: list[Trace] = []
+    for trace in chosen:
+        finals.append(run(long(EM(model, penalty)), data, trace.local[0], max_iterations, tolerance, divergences=False))
+        if finals[-1].reason == "degenerate":
+            failures.append(f"degenerate: {finals[-1].message}")
+        if sum(t.reason != "degenerate" for t in finals) == FINALISTS:
+            break
+    ended = [t for t in finals if t.reason != "degenerate"] or finals or [t for t in short if t.reason == "degenerate"]
+    if not ended:
+        raise InputError(f"data: expected a maximum of the likelihood; every start failed ({failures[0]})") from last
+    best = min(ended, key=lambda t: t.objective[-1])
+    return Fit(best, tuple(short), tuple(made), tuple(failures), tuple(finals))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from moe_theory.algorithms.base import Algorithm
+from moe_theory.algorithms.maximise import complete_gradient
 from moe_theory.errors import DegenerateError
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
-from moe_theory.operators import gradient, mean_map, objective
+from moe_theory.operators import gradient, objective
 from moe_theory.validation import Array, positive_number, whole_number
 
 
@@ -56,10 +57,10 @@ class GradientEM(Algorithm):
     def step(self, theta: Array, law: Law) -> Array:
         """The inner gradient steps."""
         at = self.evaluate(theta, law)
-        step = self.step_size or 1 / float(np.linalg.eigvalsh(at.complete_information(self.model, law))[-1])
-        phi, mean = theta, at.mean
+        step = self.step_size or 1 / float(np.linalg.eigvalsh(at.metric(self.model, law))[-1])
+        phi, slope = theta, at.gradient
         for i in range(self.inner):
-            phi = phi - step * (mean - at.target)
+            phi = phi - step * slope
             if i + 1 < self.inner:
-                mean = mean_map(self.model, law, phi)
+                slope = complete_gradient(self.model, law, at, phi)
         return phi

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from moe_theory.algorithms.base import Algorithm
 from moe_theory.algorithms.mirror import inverse_mirror
+from moe_theory.errors import CurvedModelError
+from moe_theory.evaluation import FlatEvaluation
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
 from moe_theory.operators import gradient
+from moe_theory.symbolic.derive import derive
 from moe_theory.validation import Array, positive_number
 
 
@@ -24,4 +27,7 @@ class MirrorDescent(Algorithm):
     def step(self, theta: Array, law: Law) -> Array:
         """One mirror step; DegenerateError if ∇A(θ) - step ∇L(θ) leaves the range of ∇A."""
         at = self.evaluate(theta, law)
+        if not isinstance(at, FlatEvaluation):
+            reason = derive(self.model).obstruction or f"model {self.model.name!r}: its predictors see different features"
+            raise CurvedModelError(reason)
         return inverse_mirror(self.model, law, at.mean - self.step_size * gradient(self.model, law, theta), at)

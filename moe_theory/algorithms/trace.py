@@ -15,7 +15,7 @@ from moe_theory.algorithms.base import Algorithm
 from moe_theory.errors import DegenerateError
 from moe_theory.laws.rows import Coordinates, Law
 from moe_theory.model import Model
-from moe_theory.operators import bregman
+from moe_theory.operators import kl
 from moe_theory.validation import Array, positive_number, whole_number
 
 ROUNDING, STALLED = (
@@ -36,7 +36,8 @@ class Trace:
     seconds: wall time at which each iterate was known, (T+1,). reason: converged (gradient norm below the tolerance, or
     at rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
     nonfinite, degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate,
-    (m q, m q). accuracy: of the law.
+    (m q, m q), or (p, p) on the learnt entries. accuracy: of the law. inner_residual: each M-step's Newton decrement over
+    its aim, (T,), not a number where an algorithm has none. label, rows: where it is degenerate.
     """
 
     algorithm: str
@@ -52,6 +53,9 @@ class Trace:
     metric: Array
     coordinates: Coordinates | None
     accuracy: float
+    inner_residual: Array
+    label: int | None = None
+    rows: tuple[int, ...] = ()
 
     @property
     def thetas(self) -> Array:
@@ -62,6 +66,11 @@ class Trace:
     def last(self) -> Array:
         """The last iterate, (m, d)."""
         return self.local[-1] if self.coordinates is None else self.coordinates.lift(self.local[-1])
+
+    @property
+    def learnt(self) -> Array:
+        """The learnt entries of all iterates, in the coordinates of the run, (T+1, p)."""
+        return self.model.free(self.local)
 
     @property
     def decrease(self) -> Array:
@@ -136,11 +145,14 @@ def _iterate(
     )
     norms: list[float] = []
     divergence: list[float] = []
+    inner: list[float] = []
     reason: Reason = "max_iterations"
     message = ""
+    label: int | None = None
+    rows: tuple[int, ...] = ()
     while True:
-        metric = at.complete_information(local_model, law)
-        norms.append(_dual_norm(metric, at.gradient))
+        metric = at.metric(local_model, law)
+        norms.append(_dual_norm(metric, local_model.free(at.gradient)))
         if not np.isfinite(at.objective):
             reason, message = "nonfinite", "L is not finite at the start"
         elif not np.isfinite(norms[-1]):
@@ -156,8 +168,9 @@ def _iterate(
             if np.isfinite(theta).all():
                 at = algorithm.evaluate(theta, law)
         except DegenerateError as error:
-            reason, message = "degenerate", str(error)
+            reason, message, label, rows = "degenerate", str(error), error.label, error.rows
             break
+        inner.append(float(getattr(algorithm, "inner_residual", np.nan)))
         if not np.isfinite(theta).all():
             reason, message = "nonfinite", "the step is not finite"
             break
@@ -165,7 +178,7 @@ def _iterate(
             reason, message = "nonfinite", "L is not finite at the next iterate"
             break
         if divergences:
-            divergence.append(bregman(local_model, law, thetas[-1], theta))
+            divergence.append(kl(local_model, law, theta, thetas[-1]))
         thetas.append(theta)
         objective.append(at.objective)
         gradients.append(at.gradient)
@@ -177,8 +190,8 @@ def _iterate(
                 "decreased",
                 f"L rose by {objective[-1] - objective[-2]:.3g} at iteration {len(thetas) - 1}",
             )
-            metric = at.complete_information(local_model, law)
-            norms.append(_dual_norm(metric, at.gradient))
+            metric = at.metric(local_model, law)
+            norms.append(_dual_norm(metric, local_model.free(at.gradient)))
             break
     return Trace(
         algorithm.name,
@@ -194,12 +207,16 @@ def _iterate(
         metric,
         coordinates,
         law.accuracy,
+        np.array(inner[: len(thetas) - 1]),
+        label,
+        rows,
     )
 
 
-def _dual_norm(metric: Array, gradient: Array) -> float:
-    g = gradient.ravel()
+def _dual_norm(metric: Array, g: Array) -> float:
     try:
-        return float(np.sqrt(g @ scipy.linalg.cho_solve(scipy.linalg.cho_factor(metric), g)))
-    except np.linalg.LinAlgError:
+        scale = np.sqrt(np.diagonal(metric))
+        factor = scipy.linalg.cho_factor(metric / np.outer(scale, scale))
+        return float(np.sqrt((g / scale) @ scipy.linalg.cho_solve(factor, g / scale)))
+    except (np.linalg.LinAlgError, ValueError):
         return float("nan")

@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike
 
 from moe_theory.algorithms.trace import Trace
 from moe_theory.errors import InputError
-from moe_theory.kernels import kernels, unpack_upper
+from moe_theory.evaluation.general import information_along
 from moe_theory.laws.montecarlo import MonteCarlo
 from moe_theory.laws.population import Population
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
 from moe_theory.operators import MissingInformation, missing_information_matrix
-from moe_theory.sums import predictors
 from moe_theory.validation import Array
 
 
@@ -56,7 +55,7 @@ def predict_rate(model: Model, law: Law, theta: ArrayLike) -> RatePrediction:
     at = point if coordinates is None else coordinates.project(point)
     m = missing_information_matrix(local_model, local, at)
     rate = m.lambda_max
-    direction = m.vectors[:, 0].reshape(at.shape)
+    direction = local_model.direction(m.vectors[:, 0], at.shape[1])
     if coordinates is not None:
         direction = coordinates.lift(direction)
     return RatePrediction(
@@ -85,18 +84,11 @@ def _error(model: Model, law: Law, theta: Array, m: MissingInformation) -> float
 
 def standard_error(model: Model, law: MonteCarlo, theta: Array, m: MissingInformation) -> float:
     """Delta-method standard error of λ_max on a sample: of the mean of v'(I_z - λ ∇²A)v with v'∇²A v = 1."""
-    k, size = kernels(model), len(model.predictors)
-    v = m.vectors[:, 0].reshape(theta.shape)
+    v = model.direction(m.vectors[:, 0], theta.shape[1])
     total = square = 0.0
     for block in law.rows(model, theta):
-        eta, seen = predictors(model, block, theta), v @ block.x
-        influence = np.zeros(block.x.shape[1])
-        for values, factor in (
-            (k.missing_information.rows(block.y, *eta), 1.0),
-            (k.complete_information.rows(*eta), -m.lambda_max),
-        ):
-            for a, b, value in unpack_upper(values, size):
-                influence += factor * (1 if a == b else 2) * value * seen[a] * seen[b]
+        missing, complete = information_along(model, block, theta, v)
+        influence = missing - m.lambda_max * complete
         total += float(np.sum(influence))
         square += float(influence @ influence)
     return float(np.sqrt(max(square / law.n - (total / law.n) ** 2, 0.0) / law.n))
@@ -131,8 +123,8 @@ class RateMeasurement:
 
 def measure_rate(trace: Trace) -> RateMeasurement:
     """Contraction of iterates and gap measured on a trace; InputError if it has too few steps above rounding."""
-    steps = np.diff(trace.local.reshape(len(trace.local), -1), axis=0)
-    size = float(np.sqrt(trace.local[-1].ravel() @ trace.metric @ trace.local[-1].ravel()))
+    steps = np.diff(trace.learnt, axis=0)
+    size = float(np.sqrt(trace.learnt[-1] @ trace.metric @ trace.learnt[-1]))
     # Rows of steps @ factor have Euclidean the length that steps have in the metric.
     candidates = [
         _ritz_values(steps @ np.linalg.cholesky(trace.metric), EPSILON * (1 + size), rank, 2) for rank in (1, 2, 3, 4)

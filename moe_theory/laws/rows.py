@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -94,6 +95,7 @@ class Rows:
         self.sample = sample
         self._blocks = blocks
         self._covariates = covariates or blocks
+        self._known: dict[Any, Any] = {}
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks())
@@ -107,6 +109,12 @@ class Rows:
     def covariates(self) -> Iterable[Block]:
         """A pass over the law of x alone."""
         return self._covariates()
+
+    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """What `compute` returns, kept under `key`: for sums that depend on the rows only."""
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
 
     @cached_property
     def gram(self) -> Array:
@@ -131,6 +139,15 @@ class Rows:
 SLICE = 4096  # columns of a product; from about 5000 on OpenBLAS starts threads, which only wait for each other here
 
 
+def scaled_gram(x: Array, scale: Array) -> Array:
+    """Σ scale_i x_i x_i', (d, d), for x (d, n)."""
+    gram = np.zeros((len(x), len(x)))
+    for a in range(0, x.shape[1], SLICE):
+        part = x[:, a : a + SLICE]
+        gram += (part * scale[a : a + SLICE]) @ part.T
+    return gram
+
+
 def weighted_gram(block: Block, value: Array | float, weight: Array | float) -> Array:
     """Σ weight_i value_i E[xx' | row i] over one block, (d, d)."""
     n = block.x.shape[1]
@@ -138,11 +155,7 @@ def weighted_gram(block: Block, value: Array | float, weight: Array | float) -> 
     if not isinstance(scaled, np.ndarray):
         scaled = np.full(n, scaled)
     factor = weight if isinstance(weight, float) else 1.0
-    gram = np.zeros((len(block.x), len(block.x)))
-    for a in range(0, n, SLICE):
-        x = block.x[:, a : a + SLICE]
-        gram += (x * scaled[a : a + SLICE]) @ x.T
-    gram *= factor
+    gram = factor * scaled_gram(block.x, scaled)
     return gram if block.residual is None else gram + factor * float(np.sum(scaled)) * block.residual
 
 

@@ -38,10 +38,11 @@ def rate_figure(
         ahead = _extrapolated(trace)
         limit = ahead if trace.coordinates is None else trace.coordinates.lift(ahead)
     local = limit if trace.coordinates is None else trace.coordinates.project(limit)
-    moves = (trace.local - local).reshape(len(trace.local), -1)
+    free = trace.model.free
+    moves = free(trace.local - local)
     distance = np.sqrt(np.einsum("ti,ij,tj->t", moves, trace.metric, moves))
     gap = trace.gaps(limit)
-    size = 1 + float(np.sqrt(local.ravel() @ trace.metric @ local.ravel()))
+    size = 1 + float(np.sqrt(free(local) @ trace.metric @ free(local)))
     last = _last_above(distance, max(1e-14, trace.accuracy) * size)
     anchor = last // 3
     t = np.arange(len(distance))
@@ -136,8 +137,9 @@ def _extrapolated(trace: Trace) -> Array:
     if len(trace.local) < 3:
         return last
     before, step = trace.local[-2] - trace.local[-3], last - trace.local[-2]
-    square = before.ravel() @ trace.metric @ before.ravel()
-    ratio = float(step.ravel() @ trace.metric @ before.ravel() / square) if square > 0 else 0.0
+    free = trace.model.free
+    square = free(before) @ trace.metric @ free(before)
+    ratio = float(free(step) @ trace.metric @ free(before) / square) if square > 0 else 0.0
     return last + step * ratio / (1 - ratio) if 0 < ratio < 1 else last
 
 

@@ -8,7 +8,8 @@ from itertools import combinations_with_replacement
 import sympy as sp
 
 from moe_theory.errors import DerivationError, NotExponentialFamilyError
-from moe_theory.model import RESPONSE, Model, Values
+from moe_theory.model import RESPONSE, Counts, Model, Values
+from moe_theory.symbolic.expectation import poisson_laws
 from moe_theory.symbolic.identities import prove_zero
 
 
@@ -34,7 +35,9 @@ def require_exponential_family(model: Model) -> None:
 
 def require_probability_law(model: Model) -> None:
     """DerivationError unless the gate sums to 1, and so do experts of a finite response; normal experts have the
-    normal constant and a negative quadratic term."""
+    normal constant and a negative quadratic term; experts of counts are Poisson."""
+    if isinstance(model.response, Counts):
+        poisson_laws(model)
     total = sp.Add(*(sp.exp(e) for e in model.log_gate)) - 1
     if not prove_zero(total).proved:
         raise DerivationError(
@@ -42,16 +45,18 @@ def require_probability_law(model: Model) -> None:
             f" got log P = {model.log_gate}"
         )
     for z, expert in zip(model.latent, model.log_expert, strict=True):
-        curvature = expert.diff(RESPONSE, 2)
+        if isinstance(model.response, Counts):
+            continue
         if model.response.values:
             residue = sp.Add(*(sp.exp(expert.subs(RESPONSE, y)) for y in model.response.values)) - 1
             normalised = prove_zero(residue).proved
-        elif curvature.is_number:
+        elif not (curvature := sp.expand(expert.diff(RESPONSE, 2))).has(RESPONSE):
             # exp(a + b y + c y²) integrates to 1 exactly if c < 0 and a = log(-c/π)/2 + b²/4c.
             c, b = curvature / 2, expert.diff(RESPONSE).subs(RESPONSE, 0)
             normalised = bool(c.is_negative)
             if normalised:
-                normalised = prove_zero(expert.subs(RESPONSE, 0) - sp.log(-c / sp.pi) / 2 - b**2 / (4 * c)).proved
+                log_constant = sp.expand_log(sp.log(-c / sp.pi) / 2, force=True)
+                normalised = prove_zero(sp.expand(expert.subs(RESPONSE, 0) - log_constant - b**2 / (4 * c))).proved
         else:
             continue
         if not normalised:
@@ -65,9 +70,10 @@ def curvature_obstruction(model: Model) -> str | None:
 
     Flat: the Hessian of log p(y,z|x) in η is the same for every y and z, so that log p is affine in η up to -A_x(η).
     """
-    rows = [(z, y, e, sp.hessian(e, model.learnt)) for z, y, e in points(model)]
-    first = rows[0]
-    for row in rows:
+    first = None
+    for z, y, e in points(model):  # one by one: the first two labels mostly tell
+        row = (z, y, e, sp.hessian(e, model.learnt))
+        first = first or row
         for a, b in combinations_with_replacement(range(len(model.learnt)), 2):
             differences = [(row[3] - first[3])[a, b]]
             if row[1] is RESPONSE:

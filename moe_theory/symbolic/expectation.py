@@ -7,49 +7,82 @@ from functools import lru_cache
 
 import sympy as sp
 
-from moe_theory.atoms import log_normal
+from moe_theory.atoms import log_normal, log_poisson
 from moe_theory.errors import DerivationError
-from moe_theory.model import RESPONSE, Model, Values
+from moe_theory.model import RESPONSE, Counts, Model, Values
 from moe_theory.symbolic.identities import prove_zero
 
 
 @dataclass(frozen=True)
 class NormalExpert:
-    """y | x, z ~ N(mean, sigma²), recognised from the declared log-density; sigma is a number."""
+    """y | x, z ~ N(mean, sigma²), recognised from the declared log-density; sigma may depend on predictors."""
 
     mean: sp.Expr
     sigma: sp.Expr
 
 
 @lru_cache(maxsize=64)
-def normal_experts(model: Model) -> tuple[NormalExpert, ...]:
+def normal_laws(model: Model) -> tuple[NormalExpert, ...]:
     """The normal law of y given each label; DerivationError if an expert's density is another one."""
     experts = []
     for z, expert in zip(model.latent, model.log_expert, strict=True):
-        precision = -sp.expand(expert.diff(RESPONSE, 2))
-        found = precision.is_number and precision.is_positive
+        real = not isinstance(model.response, Counts | Values)
+        precision = -sp.expand(expert.diff(RESPONSE, 2)) if real else sp.Integer(0)
+        found = not precision.has(RESPONSE) and precision.is_positive
         if found:
             normal = NormalExpert(
-                sp.expand(expert.diff(RESPONSE).subs(RESPONSE, 0) / precision), 1 / sp.sqrt(precision)
+                sp.expand(expert.diff(RESPONSE).subs(RESPONSE, 0) / precision), sp.powdenest(precision ** sp.Rational(-1, 2))
             )
-            found = prove_zero(expert - log_normal(RESPONSE, normal.mean, normal.sigma)).proved
+            claimed = sp.expand_log(log_normal(RESPONSE, normal.mean, normal.sigma), force=True)
+            found = prove_zero(sp.expand(expert - claimed)).proved
         if not found:
             raise DerivationError(
-                f"model {model.name!r}: expected an expert with a normal density of constant variance or a finite"
-                f" response, got log p(y|x, z={z}) = {expert}"
+                f"model {model.name!r}: expected an expert with a normal density or a finite response, got"
+                f" log p(y|x, z={z}) = {expert}"
             )
         experts.append(normal)
     return tuple(experts)
 
 
+def normal_experts(model: Model) -> tuple[NormalExpert, ...]:
+    """`normal_laws` with variances that are numbers; DerivationError otherwise."""
+    laws = normal_laws(model)
+    for z, law, expert in zip(model.latent, laws, model.log_expert, strict=True):
+        if not law.sigma.is_number:
+            raise DerivationError(
+                f"model {model.name!r}: expected an expert with a normal density of constant variance or a finite"
+                f" response, got log p(y|x, z={z}) = {expert}"
+            )
+    return laws
+
+
+@lru_cache(maxsize=64)
+def poisson_laws(model: Model) -> tuple[sp.Expr, ...]:
+    """The log-mean of y given each label; DerivationError if an expert is not Poisson."""
+    means = []
+    for z, expert in zip(model.latent, model.log_expert, strict=True):
+        log_mean = sp.expand(expert.subs(RESPONSE, 1) - expert.subs(RESPONSE, 0))
+        if not isinstance(model.response, Counts) or sp.expand(expert - log_poisson(RESPONSE, log_mean)) != 0:
+            raise DerivationError(
+                f"model {model.name!r}: expected a Poisson expert of counts, got log p(y|x, z={z}) = {expert}"
+            )
+        means.append(log_mean)
+    return tuple(means)
+
+
 def expect_response(model: Model, label: int, expr: sp.Expr) -> sp.Expr:
-    """E[expr(y) | x, z = latent[label]] exactly: a sum over finite responses; for normal experts a polynomial in y."""
+    """E[expr(y) | x, z = latent[label]] exactly: a sum over finite responses; a polynomial in y for normal experts, of
+    degree 2 at most for Poisson ones."""
     if isinstance(model.response, Values):
         probability = lambda y: sp.exp(model.log_expert[label].subs(RESPONSE, y))
         return sp.Add(*(probability(y) * expr.subs(RESPONSE, y) for y in model.response.values))
-    normal = normal_experts(model)[label]
-    poly = sp.Poly(sp.expand(expr), RESPONSE)
-    return sp.Add(*(c * _normal_moment(k, normal) for (k,), c in poly.terms()))
+    terms = sp.Poly(sp.expand(expr), RESPONSE).terms()
+    if isinstance(model.response, Counts):
+        mean = sp.exp(poisson_laws(model)[label])
+        moments = (sp.Integer(1), mean, mean + mean**2)
+        return sp.Add(*(c * moments[k] for (k,), c in terms))
+    normal = normal_laws(model)[label]
+    return sp.Add(*(c * _normal_moment(k, normal) for (k,), c in terms))
 
 
 def expect_joint(model: Model, per_label: list[sp.Expr]) -> sp.Expr:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from scipy.special import gammaln
 from sympy.printing.numpy import NumPyPrinter
 
 from moe_theory.atoms import lower_atoms
@@ -19,6 +20,8 @@ _NUMPY = {
     "decay": lambda t: np.exp(np.minimum(-t, 709.0)),
     "reciprocal": np.reciprocal,
     "larger": np.maximum,
+    "indicator": np.equal,
+    "log_factorial": lambda y: gammaln(y + 1.0),
     "LogSumExp": lambda *terms: log_sum_exp(np.stack(np.broadcast_arrays(*terms))),
 }
 

@@ -1,4 +1,4 @@
-"""One pass over the rows for all that an iteration needs: L, the E-step, the derivatives of A."""
+"""One pass over the rows of a flat model for all that an iteration needs: L, the E-step, the derivatives of A."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from moe_theory.evaluation.base import Evaluation
 from moe_theory.kernels import kernels
 from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.model import Model
-from moe_theory.operators import mirror_map
 from moe_theory.sums import Information, average, outer, predictors, total
 from moe_theory.validation import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What one iteration of any algorithm needs at θ.
+class FlatEvaluation(Evaluation):
+    """A flat model at θ.
 
     target: E[E[s|x,y] ⊗ x], (m, d). mean: ∇A(θ), (m, d). hessians: ∇²A(θ) restricted to each part of the model whose
     Hessian varies, (q d, q d), None for the others (see `Kernels.parts`).
     """
 
-    theta: Array
-    objective: float
     target: Array
     mean: Array
     hessians: tuple[Array | None, ...]
@@ -35,7 +33,7 @@ class Evaluation:
         """∇L(θ), (m, d), by Fisher's identity."""
         return self.mean - self.target
 
-    def complete_information(self, model: Model, law: Law) -> Array:
+    def metric(self, model: Model, law: Law) -> Array:
         """∇²A(θ), (m d, m d), put together from the parts."""
         gram = law.rows(model, self.theta).gram
         m, d = self.theta.shape
@@ -47,7 +45,7 @@ class Evaluation:
         return out.reshape(m * d, m * d)
 
 
-def evaluate(model: Model, law: Law, theta: Array) -> Evaluation:
+def evaluate_flat(model: Model, law: Law, theta: Array) -> FlatEvaluation:
     """L, the E-step and the derivatives of A at θ, in a single pass over a table."""
     rows = law.rows(model, theta)
     k, m, parts = kernels(model), len(model.predictors), Parts(model, rows)
@@ -59,7 +57,7 @@ def evaluate(model: Model, law: Law, theta: Array) -> Evaluation:
 
         evidence, target = total(rows.blocks, posterior_step)
         mean, hessians = parts.evaluate(theta)
-        return Evaluation(theta, mirror_map(model, law, theta) - evidence, target, mean, hessians)
+        return FlatEvaluation(theta, mirror_map(model, law, theta) - evidence, target, mean, hessians)
 
     def everything(block: Block) -> list[Any]:
         values = k.estep.rows(block.y, *predictors(model, block, theta))
@@ -67,7 +65,7 @@ def evaluate(model: Model, law: Law, theta: Array) -> Evaluation:
 
     log_likelihood, target, *terms = total(rows.blocks, everything)
     mean, hessians = parts.collect(theta, terms)
-    return Evaluation(theta, -log_likelihood, target, mean, hessians)
+    return FlatEvaluation(theta, -log_likelihood, target, mean, hessians)
 
 
 class Parts:
@@ -116,3 +114,9 @@ class Parts:
                 hessians.append(information.matrix(left[1:count]))
                 left = left[count:]
         return mean, tuple(hessians)
+
+
+def mirror_map(model: Model, law: Law, theta: Array) -> float:
+    """A(θ) = E A_x(Θx)."""
+    k, rows = kernels(model).mirror_map, law.rows(model, theta)
+    return total(rows.covariates, lambda b: [average(b, k(*predictors(model, b, theta))[0])])[0]

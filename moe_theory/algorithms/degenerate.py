@@ -1,0 +1,77 @@
+"""What it means for a softmax mixture's likelihood to have no maximum where EM is heading: said, never repaired."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from moe_theory.errors import DegenerateError
+from moe_theory.evaluation.softmax import SoftmaxEvaluation, responsibilities
+from moe_theory.laws.rows import Law, Rows
+from moe_theory.model import Model
+from moe_theory.validation import Array
+
+SATURATED = 1e-10  # least curvature of a part, relative to that of its rows' features, that is still a maximum
+EMPTY = 1e-6  # rows' worth of responsibility, below which a label has vanished
+COLLAPSED = 1e-8  # sigma relative to the response's standard deviation, below which an expert interpolates
+
+
+def degenerate(model: Model, law: Law, at: SoftmaxEvaluation, label: int, what: str) -> DegenerateError:
+    """The error for the label at that position, with the rows it is responsible for (more than one half)."""
+    shares = responsibilities(at.layout, model, law, at.theta)[label]
+    rows = tuple(np.flatnonzero(shares > 0.5).tolist())
+    shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+    where = f"{len(rows)} rows ({shown})" if rows else "no rows"
+    return DegenerateError(f"label {model.latent[label]}, {where}: {what}", int(model.latent[label]), rows)
+
+
+def refuse_degenerate(model: Model, law: Law, at: SoftmaxEvaluation) -> None:
+    """DegenerateError if a label has vanished, or a part's curvature has."""
+    n = law.rows(model, at.theta).once("count", lambda: _count(law.rows(model, at.theta)))
+    for z, mass in enumerate(at.mass):
+        if mass * n < EMPTY:
+            raise degenerate(model, law, at, z, f"has vanished ({mass * n:.1e} rows' worth of responsibility are left)")
+    for i, part in enumerate(at.parts):
+        if part.hessian is not None:
+            refuse_saturation(model, law, at, i, part.hessian)
+
+
+def refuse_saturation(model: Model, law: Law, at: SoftmaxEvaluation, i: int, hessian: Array) -> None:
+    """DegenerateError if part `i`'s curvature is nearly 0 in a direction: its coefficients go to infinity there."""
+    offset, part = len(at.parts) - at.layout.structure.k, at.parts[i]
+    if at.layout.family.quadratic and i >= offset:
+        return
+    q, d = part.point.shape
+    gram = law.rows(model, at.theta).gram[part.columns][:, part.columns]
+    own = at.mass[1:] * (1 - at.mass[1:]) if i < offset else np.full(q, at.mass[i - offset])
+    scale = np.sqrt(np.maximum(np.outer(own, np.diagonal(gram)).ravel(), 1e-300))
+    unit = np.sqrt(np.diagonal(gram))
+    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
+    spread = np.linalg.eigvalsh(gram / np.outer(unit, unit))[0]
+    if values[0] >= SATURATED * spread:
+        return
+    if i < offset:
+        heaviest = int(np.argmax(np.sum(vectors[:, 0].reshape(q, d) ** 2, axis=1)))
+        raise degenerate(model, law, at, heaviest + 1, "the gate's features separate it from the others")
+    what = "its features separate its responses, or have no full rank on its rows; a ridge bounds its coefficients"
+    raise degenerate(model, law, at, i - offset, what)
+
+
+def refuse_collapse(model: Model, law: Law, at: SoftmaxEvaluation, variance: Array) -> None:
+    """DegenerateError if a sigma has gone to 0: its expert interpolates a few rows and the likelihood is unbounded."""
+    rows = law.rows(model, at.theta)
+    spread = rows.once("spread", lambda: _spread(rows))
+    z = int(np.argmin(variance))
+    if not variance[z] > (COLLAPSED * spread) ** 2:
+        what = "its sigma has gone to 0 (it fits its rows exactly, the likelihood is unbounded); a floor bounds it"
+        raise degenerate(model, law, at, z, what)
+
+
+def _count(rows: Rows) -> int:
+    return sum(b.x.shape[1] for b in rows.covariates)
+
+
+def _spread(rows: Rows) -> float:
+    """The response's standard deviation."""
+    blocks = list(rows.blocks)
+    mean = sum(float(np.sum(b.weight * b.y)) for b in blocks)
+    return float(np.sqrt(sum(float(np.sum(b.weight * (b.y - mean) ** 2)) for b in blocks)))

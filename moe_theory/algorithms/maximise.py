@@ -1,0 +1,41 @@
+"""The exact M-step of every kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from moe_theory.algorithms.general_step import general_step
+from moe_theory.algorithms.mirror import inverse_mirror
+from moe_theory.algorithms.softmax_step import softmax_step
+from moe_theory.evaluation import Evaluation, FlatEvaluation, GeneralEvaluation, SoftmaxEvaluation
+from moe_theory.evaluation.general import evaluate_general, q_derivatives
+from moe_theory.laws.rows import Law
+from moe_theory.model import Model
+from moe_theory.operators import mean_map
+from moe_theory.validation import Array
+
+
+def maximise(model: Model, law: Law, at: Evaluation, one: bool = False) -> tuple[Array, float]:
+    """(argmax_φ Q(φ|θ), (m, d); the largest Newton decrement left, over its aim, 0 where none is needed).
+
+    one: a single Newton step for each part that needs iterations, unguarded; for softmax mixtures only. Raises
+    DegenerateError where the maximum is not attained or not found.
+    """
+    if isinstance(at, SoftmaxEvaluation):
+        return softmax_step(model, law, at, one)
+    if isinstance(at, GeneralEvaluation):
+        return general_step(model, law, at.theta, at.responsibilities)
+    if isinstance(at, FlatEvaluation):
+        return inverse_mirror(model, law, at.target, at), 0.0
+    raise TypeError(f"at: expected an evaluation, got {type(at).__name__}")
+
+
+def complete_gradient(model: Model, law: Law, at: Evaluation, phi: Array) -> Array:
+    """Gradient of -Q(·|θ) at φ, (m, d), the responsibilities frozen at θ (at φ = θ it is ∇L, Fisher's identity)."""
+    if isinstance(at, FlatEvaluation):
+        return mean_map(model, law, phi) - at.target
+    if isinstance(at, GeneralEvaluation):
+        frozen: Sequence[Array] = at.responsibilities
+    else:
+        frozen = evaluate_general(model, law, at.theta).responsibilities
+    return q_derivatives(model, law, phi, frozen)[1]

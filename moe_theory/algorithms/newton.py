@@ -1,0 +1,170 @@
+"""Newton's method for smooth convex functions known through passes over the rows, several at a time.
+
+A solver is a generator: it asks for derivatives at a point (`Ask`) and is sent them, so that many solvers can share one
+pass over the rows (`drive`). Hessians are kept and improved by secants (BFGS) as long as the steps contract; for large
+problems they are not formed, and the Newton equations are solved by conjugate gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import scipy.linalg
+
+from moe_theory.errors import DegenerateError
+from moe_theory.validation import Array
+
+TOLERANCE = 1e-14  # on the Newton decrement, relative to the size of the parameter in the same metric
+MAX_NEWTON = 200
+MAX_CG = 200
+DIVERGED = 1e12
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """What a solver wants to know at `point`, (p,): the gradient, the Hessian, or its product with `vector`."""
+
+    what: Literal["gradient", "hessian", "product"]
+    point: Array
+    vector: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The minimum (p,), the last Hessian known (None if never formed), and the Newton decrement there over its aim:
+    at most 1 where the tolerance was met, above where rounding stopped it."""
+
+    point: Array
+    hessian: Array | None
+    residual: float
+
+
+Solver = Generator[Ask, Array, Solution]
+
+
+def drive(
+    solvers: Mapping[int, Solver], answer: Callable[[dict[int, Ask]], dict[int, Array]]
+) -> dict[int, Solution]:
+    """Run all solvers to their ends, one call of `answer` for all open questions at a time."""
+    done: dict[int, Solution] = {}
+    open_: dict[int, Ask] = {}
+
+    def advance(key: int, value: Array | None) -> None:
+        try:
+            open_[key] = next(solvers[key]) if value is None else solvers[key].send(value)
+        except StopIteration as end:
+            done[key] = end.value
+            open_.pop(key, None)
+
+    for key in solvers:
+        advance(key, None)
+    while open_:
+        for key, value in answer(dict(open_)).items():
+            advance(key, value)
+    return done
+
+
+def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int = MAX_NEWTON) -> Solver:
+    """Damped Newton from `point` with its gradient (p,) and Hessian (p, p); `name` says whose minimum is sought.
+
+    Raises DegenerateError where the iterates diverge (the minimum is not attained) or no step decreases.
+    """
+    inverse = inverse_of(hessian, name)
+    best, contraction = np.inf, 1.0
+    for _ in range(most):
+        move = -inverse @ gradient
+        decrement = float(np.sqrt(np.maximum(0.0, -gradient @ move)))
+        aim = TOLERANCE * (1 + float(np.sqrt(np.maximum(0.0, point @ hessian @ point))))
+        settled = decrement <= 1e5 * aim and decrement >= best / 2  # rounding: it no longer falls
+        if decrement <= aim or settled:
+            return Solution(point, hessian, decrement / aim)
+        best = min(best, decrement)
+        slope, fraction = gradient @ move, 1.0
+        while True:
+            trial = point + fraction * move
+            if fraction == 1.0 and contraction <= 0.1 and decrement * contraction <= aim:
+                # The step's contraction is known: to look at the gradient once more would cost a pass for nothing.
+                return Solution(trial, hessian, decrement * contraction / aim)
+            moved = yield Ask("gradient", trial)
+            # Along a descent direction of a convex function: not beyond the minimum by more than half the way in.
+            if np.isfinite(moved).all() and moved @ move <= -0.5 * slope:
+                break
+            fraction /= 2
+            if fraction < 1e-10:
+                raise DegenerateError(f"{name}: found no step that decreases its objective")
+        point, change = trial, moved - gradient
+        gradient = moved
+        if np.max(np.abs(point)) > DIVERGED:
+            raise DegenerateError(f"{name}: diverges, the minimum is not attained")
+        remaining = float(np.sqrt(np.maximum(0.0, gradient @ inverse @ gradient)))
+        contraction = remaining / decrement
+        if contraction > 0.3 and remaining > 1e5 * aim:
+            hessian = yield Ask("hessian", point)
+            inverse, contraction = inverse_of(hessian, name), 1.0
+        else:
+            inverse = _secant(inverse, fraction * move, change)
+    raise DegenerateError(f"{name}: did not converge in {most} Newton steps")
+
+
+def newton_cg(point: Array, gradient: Array, diagonal: Array, name: str, most: int = MAX_NEWTON) -> Solver:
+    """The same without a Hessian: Newton's equations by conjugate gradients, preconditioned by its diagonal, (p,)."""
+    scale = np.maximum(diagonal, 1e-12 * np.max(diagonal))
+    best = np.inf
+    for _ in range(most):
+        aim = TOLERANCE * (1 + float(np.sqrt(point @ (scale * point))))
+        size = float(np.sqrt(gradient @ (gradient / scale)))
+        if size <= aim or (size <= 1e5 * aim and size >= best / 2):
+            return Solution(point, None, size / aim)
+        best = min(best, size)
+        move, residual = np.zeros_like(point), -gradient
+        direction = residual / scale
+        energy, target = residual @ direction, min(0.1, np.sqrt(size)) * size
+        for _ in range(MAX_CG):
+            product = yield Ask("product", point, direction)
+            curvature = direction @ product
+            if curvature <= 0:
+                break
+            step = energy / curvature
+            move = move + step * direction
+            residual = residual - step * product
+            ahead = residual @ (residual / scale)
+            if np.sqrt(ahead) <= target:
+                break
+            direction, energy = residual / scale + ahead / energy * direction, ahead
+        slope, fraction = gradient @ move, 1.0
+        while True:
+            trial = point + fraction * move
+            moved = yield Ask("gradient", trial)
+            if np.isfinite(moved).all() and moved @ move <= -0.5 * slope:
+                break
+            fraction /= 2
+            if fraction < 1e-10:
+                raise DegenerateError(f"{name}: found no step that decreases its objective")
+        point, gradient = trial, moved
+        if np.max(np.abs(point)) > DIVERGED:
+            raise DegenerateError(f"{name}: diverges, the minimum is not attained")
+    raise DegenerateError(f"{name}: did not converge in {most} Newton steps")
+
+
+def _secant(inverse: Array, move: Array, change: Array) -> Array:
+    """The BFGS update of an inverse Hessian, by what the last step taught (unchanged where that is only rounding)."""
+    curvature = float(move @ change)
+    if curvature <= 0:
+        return inverse
+    left = np.eye(len(move)) - np.outer(move, change) / curvature
+    return left @ inverse @ left.T + np.outer(move, move) / curvature
+
+
+def inverse_of(hessian: Array, name: str) -> Array:
+    """The inverse of a positive definite matrix, scaled to unit diagonal on the way; DegenerateError otherwise."""
+    try:
+        scale = np.sqrt(np.diagonal(hessian))
+        if not (np.isfinite(scale).all() and np.all(scale > 0)):
+            raise np.linalg.LinAlgError
+        factor = scipy.linalg.cho_factor(hessian / np.outer(scale, scale))
+    except (np.linalg.LinAlgError, ValueError) as error:
+        raise DegenerateError(f"{name}: singular curvature (saturated, or features without full rank)") from error
+    return scipy.linalg.cho_solve(factor, np.diag(1 / scale)) / scale[:, None]

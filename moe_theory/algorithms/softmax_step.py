@@ -1,0 +1,173 @@
+"""The M-step of softmax mixtures: weighted least squares for normal experts, Newton for the gate and other experts.
+
+All parts that iterate share their passes over the rows. Nothing is repaired: a part without a maximum is an error that
+names the label and its rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from moe_theory.algorithms.degenerate import degenerate, refuse_collapse, refuse_degenerate, refuse_saturation
+from moe_theory.algorithms.newton import MAX_NEWTON, Ask, Solver, drive, inverse_of, newton, newton_cg
+from moe_theory.evaluation.softmax import (
+    Part,
+    SoftmaxEvaluation,
+    assembled,
+    expert_predictors,
+    gate_probabilities,
+    outer_sum,
+    products,
+    terms_of_gate,
+)
+from moe_theory.laws.rows import Block, Law, scaled_gram
+from moe_theory.model import Model
+from moe_theory.sums import total
+from moe_theory.validation import Array
+
+SWEEPS = 1000
+RANK = 1e-13  # least eigenvalue of an expert's Gram matrix scaled to unit diagonal
+
+
+def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = False) -> tuple[Array, float]:
+    """(argmax_φ Q(φ|θ), (m, D); the largest Newton decrement left in a part, over its aim).
+
+    one: a single Newton step for each part that needs iterations, unguarded (generalised EM). Raises DegenerateError,
+    naming the label and its rows, where the maximum is not attained.
+    """
+    refuse_degenerate(model, law, at)
+    theta, residual = at.theta.copy(), 0.0
+    offset = len(at.parts) - at.layout.structure.k
+    iterated = at.parts
+    if at.layout.family.quadratic:
+        iterated = at.parts[:offset]
+        _normal_experts(model, law, at, at.parts[offset:], theta)
+    solvers: dict[int, Solver] = {}
+    for i, part in enumerate(iterated):
+        name = f"the M-step of {model.name}, " + ("gate" if i < offset else f"expert {model.latent[i - offset]}")
+        point, slope, hessian = part.point.ravel(), part.slope.ravel(), part.hessian
+        if one and hessian is not None:
+            theta[part.rows, part.columns] -= (inverse_of(hessian, name) @ slope).reshape(part.point.shape)
+        elif hessian is not None:
+            solvers[i] = newton(point, slope, hessian, name)
+        else:
+            solvers[i] = newton_cg(point, slope, part.diagonal, name, 1 if one else MAX_NEWTON)
+    if solvers:
+        passes = _Passes(model, law, at)
+        for i, solution in drive(solvers, passes.answer).items():
+            part = at.parts[i]
+            theta[part.rows, part.columns] = solution.point.reshape(part.point.shape)
+            residual = max(residual, solution.residual)
+            if solution.hessian is not None:
+                refuse_saturation(model, law, at, i, solution.hessian)
+    return theta, residual
+
+
+def _normal_experts(model: Model, law: Law, at: SoftmaxEvaluation, parts: tuple[Part, ...], theta: Array) -> None:
+    """Weighted least squares and the sigmas, from the moments at θ; with a ridge the two depend on each other."""
+    s, plan = at.layout.structure, at.layout
+    variance = np.exp(2 * plan.coefficients(theta)[1])
+    grams = [p.plain_hessian * v for p, v in zip(parts, variance, strict=True)]
+    slopes = [p.plain_slope.ravel() * v for p, v in zip(parts, variance, strict=True)]
+    ridged = any(np.any(p.ridge) for p in parts)
+    for _ in range(SWEEPS):
+        moves, squares = [], []
+        for z, (part, gram, slope) in enumerate(zip(parts, grams, slopes, strict=True)):
+            ridge = variance[z] * part.ridge.ravel()
+            move = _least_squares(model, law, at, z, gram + np.diag(ridge), slope + ridge * part.point.ravel())
+            moves.append(move)
+            squares.append(at.squares[z] + 2 * slope @ move + move @ gram @ move)
+        fresh = np.sum(squares) / np.sum(at.mass) if s.common_sigma else np.array(squares) / at.mass
+        fresh = np.broadcast_to(np.maximum(fresh, at.sigma_floor**2), (s.k,))
+        settled = not ridged or np.allclose(fresh, variance, rtol=1e-15, atol=0)
+        variance = fresh
+        if settled:
+            break
+    refuse_collapse(model, law, at, variance)
+    for part, move in zip(parts, moves, strict=True):
+        theta[part.rows, part.columns] = part.point + move.reshape(part.point.shape)
+    theta[s.scales, plan.scale] = np.log(variance[:1] if s.common_sigma else variance) / 2
+
+
+def _least_squares(model: Model, law: Law, at: SoftmaxEvaluation, label: int, gram: Array, slope: Array) -> Array:
+    """-gram^{-1} slope, (d,); DegenerateError where the expert's features have no full rank on its rows."""
+    scale = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
+    values, vectors = np.linalg.eigh(gram / np.outer(scale, scale))
+    if values[0] < RANK:
+        raise degenerate(model, law, at, label, "has fewer rows in effect than coefficients (singular least squares)")
+    return -(vectors / values) @ (vectors.T @ (slope / scale)) / scale
+
+
+class _Passes:
+    """Answers the solvers' questions about -Q(·|θ), all open ones in one pass."""
+
+    def __init__(self, model: Model, law: Law, at: SoftmaxEvaluation) -> None:
+        self.at, self.plan = at, at.layout
+        self.rows = law.rows(model, at.theta)
+        self.offset = len(at.parts) - self.plan.structure.k
+
+    def answer(self, asked: dict[int, Ask]) -> dict[int, Array]:
+        """Gradients (p,), Hessians (p, p) or products (p,), with the ridge."""
+        labels = sorted(i - self.offset for i in asked if i >= self.offset)
+        given = iter(self.at.responsibilities or ())
+        shapes = [part.point.shape for part in self.at.parts]
+        experts = np.stack([asked[z + self.offset].point.reshape(shapes[-1]) for z in labels]) if labels else None
+        gate = asked[0].point.reshape(shapes[0]) if self.offset and 0 in asked else None
+
+        def work(block: Block) -> list[Any]:
+            terms: list[Any] = []
+            if gate is not None:
+                terms.append(self._gate(block, gate, asked[0]))
+            if experts is not None:
+                weighted = next(given)[labels] * block.weight
+                terms += self._experts(block, experts, weighted, [asked[z + self.offset] for z in labels])
+            return terms
+
+        found = total(self.rows.blocks, work)
+        keys = ([0] if gate is not None else []) + [z + self.offset for z in labels]
+        return {i: self._completed(i, asked[i], value) for i, value in zip(keys, found, strict=True)}
+
+    def _gate(self, block: Block, gate: Array, ask: Ask) -> Array:
+        x = block.x[self.plan.gate]
+        prior = gate_probabilities(gate, x)[1]
+        if ask.what == "gradient":
+            return outer_sum(x, prior[1:] * block.weight)
+        if ask.what == "hessian":
+            return terms_of_gate(self.plan, block, prior, prior, True)[1]
+        moved = products(np.asarray(ask.vector).reshape(gate.shape), x)
+        change = prior[1:] * (moved - np.sum(prior[1:] * moved, axis=0))
+        return outer_sum(x, change * block.weight)
+
+    def _experts(self, block: Block, experts: Array, weighted: Array, asks: list[Ask]) -> list[Array]:
+        family, x = self.plan.family, block.x[self.plan.experts]
+        residual = family.residual(block.y, expert_predictors(self.plan, block, experts))
+        if any(ask.what != "gradient" for ask in asks):
+            curvature = family.curvature(block.y, residual)
+        terms = []
+        for z, ask in enumerate(asks):
+            if ask.what == "gradient":
+                terms.append(-outer_sum(x, weighted[z] * residual[z]))
+            elif ask.what == "hessian":
+                terms.append(np.stack([scaled_gram(x, weighted[z] * value[z]) for _, _, value in curvature]))
+            else:
+                moved = products(np.asarray(ask.vector).reshape(experts[z].shape), x)
+                change = np.zeros_like(moved)
+                for a, b, value in curvature:
+                    change[a] += value[z] * moved[b]
+                    if a != b:
+                        change[b] += value[z] * moved[a]
+                terms.append(outer_sum(x, weighted[z] * change))
+        return terms
+
+    def _completed(self, i: int, ask: Ask, value: Array) -> Array:
+        part = self.at.parts[i]
+        ridge = part.ridge.ravel()
+        if ask.what == "hessian":
+            return np.asarray(assembled(value, *part.point.shape)[0]) + np.diag(ridge)
+        if ask.what == "product":
+            return value.ravel() + ridge * np.asarray(ask.vector)
+        if i < self.offset:
+            value = value - self.at.target
+        return value.ravel() + ridge * ask.point

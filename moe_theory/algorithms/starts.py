@@ -1,0 +1,90 @@
+"""Starts of EM on a table: an M-step from responsibilities made up without any parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.cluster.vq import kmeans2
+
+from moe_theory.algorithms.general_step import general_step
+from moe_theory.algorithms.mirror import inverse_mirror
+from moe_theory.algorithms.softmax_step import softmax_step
+from moe_theory.errors import InputError
+from moe_theory.evaluation import Penalty, evaluate_flat, evaluate_softmax, layout
+from moe_theory.evaluation.general import is_flat
+from moe_theory.kernels import kernels
+from moe_theory.laws.table import Finite
+from moe_theory.model import Model
+from moe_theory.sums import outer, predictors
+from moe_theory.validation import Array, real_array
+
+SOFT = 0.1  # share of a row's responsibility that a cluster leaves to the others: else its gate could separate them
+
+
+def start_from(model: Model, data: Finite, responsibilities: Array, penalty: Penalty | None = None) -> Array:
+    """θ, (m, d), from an M-step with the given responsibilities, (n, k): rows non-negative with sum 1.
+
+    Raises InputError for anything else, DegenerateError where that M-step has no maximum.
+    """
+    r = real_array("responsibilities", responsibilities, ndim=2)
+    if r.shape != (len(data), len(model.latent)):
+        raise InputError(f"responsibilities: expected shape ({len(data)}, {len(model.latent)}), got {r.shape}")
+    if np.min(r) < 0 or np.max(np.abs(np.sum(r, axis=1) - 1)) > 1e-8:
+        raise InputError("responsibilities: expected non-negative rows with sum 1")
+    zero = np.zeros((len(model.predictors), data.dimension)) if model.design is None else model.design.template.copy()
+    shares = r.T
+    blocks, first = [], 0
+    for block in data.rows(model, zero):
+        blocks.append(np.ascontiguousarray(shares[:, first : first + len(block.y)]))
+        first += len(block.y)
+    plan = layout(model, data)
+    if plan is not None:
+        return softmax_step(model, data, evaluate_softmax(plan, model, data, zero, penalty, blocks))[0]
+    if not is_flat(model):
+        return general_step(model, data, zero, blocks)[0]
+    target = np.zeros_like(zero)
+    for block, share in zip(data.rows(model, zero), blocks, strict=True):
+        n = len(block.y)
+        statistics = kernels(model).statistics(block.y, *predictors(model, block, zero)).reshape(len(share), -1, n)
+        target += outer(block, np.einsum("kmn,kn->mn", statistics, share))
+    return inverse_mirror(model, data, target, evaluate_flat(model, data, zero))
+
+
+def random_responsibilities(model: Model, data: Finite, rng: np.random.Generator) -> Array:
+    """Softmax of random linear scores of the standardised (x, y), (n, k)."""
+    columns = _standardised(data)
+    scores = 2 * columns @ rng.standard_normal((columns.shape[1], len(model.latent)))
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def kmeans_responsibilities(model: Model, data: Finite, rng: np.random.Generator) -> Array:
+    """k-means clusters of the standardised (x, y) from random seeds (k-means++), softened, (n, k)."""
+    k = len(model.latent)
+    columns = _standardised(data)
+    columns = columns[:, np.any(columns != 0, axis=0)]
+    # An empty cluster is no error here: the label then starts with its soft share of all rows.
+    _, labels = kmeans2(columns, k, minit="++", rng=rng, missing="raise") if k > 1 else (None, np.zeros(len(data), int))
+    return (1 - SOFT) * np.eye(k)[labels] + SOFT / k
+
+
+STARTS: dict[str, Callable[[Model, Finite, np.random.Generator], Array]] = {
+    "random": random_responsibilities,
+    "kmeans": kmeans_responsibilities,
+}
+
+
+def check_starts(starts: Sequence[str]) -> tuple[str, ...]:
+    """The names of initialisers, or InputError."""
+    names = tuple(starts)
+    bad = [name for name in names if name not in STARTS]
+    if bad or not names:
+        raise InputError(f"starts: expected names among {', '.join(STARTS)}, got {bad[0] if bad else 'none'!r}")
+    return names
+
+
+def _standardised(data: Finite) -> Array:
+    columns = np.column_stack([data.x, data.y])
+    spread = np.std(columns, axis=0)
+    return (columns - np.mean(columns, axis=0)) / np.where(spread > 0, spread, 1.0)

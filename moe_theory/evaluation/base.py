@@ -1,0 +1,27 @@
+"""What one iteration of any algorithm needs at θ."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from moe_theory.laws.rows import Law
+from moe_theory.model import Model
+from moe_theory.validation import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(ABC):
+    """L and its derivatives at θ, (m, d), from one pass over the rows, with what an M-step from there needs."""
+
+    theta: Array
+    objective: float
+
+    @property
+    @abstractmethod
+    def gradient(self) -> Array:
+        """∇L(θ), (m, d); 0 where an entry is not learnt."""
+
+    @abstractmethod
+    def metric(self, model: Model, law: Law) -> Array:
+        """The complete data's information at θ on the learnt entries, (p, p): ∇²A(θ) for a flat model."""

@@ -1,0 +1,48 @@
+"""Penalties that a user asks for: a ridge on coefficients, a floor under the sigmas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moe_theory.errors import InputError
+from moe_theory.evaluation.layout import Layout
+from moe_theory.laws.rows import Rows
+from moe_theory.validation import Array, real_array
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """ridge: ridge/2 times the sum of squares of all coefficients is added to L, but for those of constant features and
+    the log sigmas (L is a mean over rows, so this is glmnet's lambda at alpha = 0). sigma_floor: least sigma allowed.
+
+    For softmax mixtures. Raises InputError for negative numbers.
+    """
+
+    ridge: float = 0.0
+    sigma_floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("ridge", "sigma_floor"):
+            if real_array(name, getattr(self, name), ndim=0) < 0:
+                raise InputError(f"{name}: expected a number >= 0, got {getattr(self, name):g}")
+
+    def __bool__(self) -> bool:
+        return self.ridge > 0 or self.sigma_floor > 0
+
+    def weights(self, layout: Layout, rows: Rows, theta: Array) -> Array:
+        """The ridge on every entry of θ, (m, D)."""
+        out, s = np.zeros_like(theta), layout.structure
+        out[s.experts, layout.experts] = self.ridge
+        out[s.gate, layout.gate] = self.ridge
+        return out * rows.once("varies", lambda: _varying(rows))
+
+
+def _varying(rows: Rows) -> Array:
+    """Which features are not constant, (D,)."""
+    first, varies = None, np.zeros(rows.dimension, dtype=bool)
+    for block in rows.covariates:
+        first = block.x[:, :1] if first is None else first
+        varies |= np.any(block.x != first, axis=1)
+    return varies
