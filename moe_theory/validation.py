@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -61,18 +62,39 @@ def unit_interval(name: str, value: Any) -> float:
     return number
 
 
-def full_rank(name: str, x: Array, labels: tuple[str, ...] | None = None) -> None:
-    """Refuse an (n, d) feature matrix without full column rank, naming a column the earlier ones explain."""
-    n, d = x.shape
+SLICE = 16384  # rows
+
+
+def full_rank(name: str, x: Array, labels: tuple[str, ...] | None = None, weight: Array | None = None) -> None:
+    """Refuse an (n, d) feature matrix without full column rank, naming a column the earlier ones explain.
+
+    weight: (n,) with mean 1; rows without weight do not count.
+    """
+    # By slices: no copy of a large table is made.
+    cuts = [slice(a, a + SLICE) for a in range(0, len(x), SLICE)]
+    full_rank_of(name, lambda: ((x[s], 1.0 if weight is None else weight[s]) for s in cuts), *x.shape, labels)
+
+
+def full_rank_of(
+    name: str,
+    pieces: Callable[[], Iterable[tuple[Array, Array | float]]],
+    n: int,
+    d: int,
+    labels: tuple[str, ...] | None = None,
+) -> None:
+    """The same for a matrix that comes in pieces of rows with weights of mean 1; `pieces` starts a pass over them."""
     if n < d:
         raise InputError(f"{name}: expected at least as many rows as features, got {n} rows and {d} features")
-    scale = np.max(np.abs(x), axis=0)
+    scale = np.max([np.max(np.abs(x), axis=0) for x, _ in pieces()], axis=0)
     if np.any(scale == 0):
         raise InputError(f"{name}: expected full column rank, but {_column(int(np.argmin(scale)), labels)} is all zero")
     if np.max(scale) > 1e153:
         raise InputError(f"{name}: expected values whose squares are finite, got {np.max(scale):g}")
-    scale = scale * np.sqrt(np.mean((x / scale) ** 2, axis=0))
-    r = np.abs(np.diagonal(np.linalg.qr(x / scale, mode="r"))) / np.sqrt(n)
+    scale = scale * np.sqrt(sum(np.sum((x / scale) ** 2, axis=0) for x, _ in pieces()) / n)
+    triangle = np.empty((0, d))
+    for x, weight in pieces():
+        triangle = np.linalg.qr(np.vstack([triangle, x / scale * np.sqrt(weight)[..., None]]), mode="r")
+    r = np.abs(np.diagonal(triangle)) / np.sqrt(n)
     if np.min(r) < 1e-10:
         column = int(np.argmax(r < 1e-10))
         raise InputError(

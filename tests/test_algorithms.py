@@ -197,8 +197,8 @@ def test_a_gate_that_separates_is_degenerate() -> None:
     trace = mt.run(mt.EM(model), data, [[0.1]])
     assert trace.reason == "degenerate" and "separate" in trace.message and not trace.converged
     check_shapes(trace, (1, 1))
-    with pytest.raises(InputError, match=r"^data: expected a maximum of the likelihood; every start failed \("):
-        mt.fit(model, data, restarts=3)
+    found = mt.fit(model, data, restarts=3)
+    assert found.best.reason == "degenerate" and len(found.failures) >= 3
 
 
 def test_a_saturated_start_is_degenerate() -> None:

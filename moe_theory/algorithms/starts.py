@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
@@ -19,6 +20,7 @@ from moe_theory.model import Model
 from moe_theory.sums import outer, predictors
 from moe_theory.validation import Array, real_array
 
+SAMPLED = 20_000  # rows of a large table that k-means looks at
 SOFT = 0.1  # share of a row's responsibility that a cluster leaves to the others: else its gate could separate them
 
 
@@ -53,19 +55,33 @@ def start_from(model: Model, data: Finite, responsibilities: Array, penalty: Pen
 
 def random_responsibilities(model: Model, data: Finite, rng: np.random.Generator) -> Array:
     """Softmax of random linear scores of the standardised (x, y), (n, k)."""
-    columns = _standardised(data)
-    scores = 2 * columns @ rng.standard_normal((columns.shape[1], len(model.latent)))
-    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
+    columns, k = _Standardised(model, data), len(model.latent)
+    directions = 2 * rng.standard_normal((columns.count, k))
+    parts = []
+    for block in columns:
+        scores = directions.T @ block
+        shares = np.exp(scores - scores.max(axis=0))
+        parts.append(shares / shares.sum(axis=0))
+    return np.concatenate(parts, axis=1).T
 
 
 def kmeans_responsibilities(model: Model, data: Finite, rng: np.random.Generator) -> Array:
-    """k-means clusters of the standardised (x, y) from random seeds (k-means++), softened, (n, k)."""
-    k = len(model.latent)
-    columns = _standardised(data)
-    columns = columns[:, np.any(columns != 0, axis=0)]
-    # An empty cluster is no error here: the label then starts with its soft share of all rows.
-    _, labels = kmeans2(columns, k, minit="++", rng=rng, missing="raise") if k > 1 else (None, np.zeros(len(data), int))
+    """k-means clusters of the standardised (x, y) from random seeds (k-means++), softened, (n, k).
+
+    The centres of a large table are those of a random sample of its rows.
+    """
+    columns, k = _Standardised(model, data), len(model.latent)
+    rows = np.arange(len(data)) if len(data) <= SAMPLED else np.sort(rng.choice(len(data), SAMPLED, replace=False))
+    sample, first = [], 0
+    for block in columns:
+        sample.append(block[:, rows[(rows >= first) & (rows < first + block.shape[1])] - first])
+        first += block.shape[1]
+    with warnings.catch_warnings():
+        # An empty cluster is no fault here: its label starts with its soft share of all rows.
+        warnings.simplefilter("ignore", UserWarning)
+        centres, _ = kmeans2(np.concatenate(sample, axis=1).T, k, minit="++", rng=rng)
+    size = np.sum(centres**2, axis=1)[:, None]
+    labels = np.concatenate([np.argmin(size - 2 * centres @ block, axis=0) for block in columns])
     return (1 - SOFT) * np.eye(k)[labels] + SOFT / k
 
 
@@ -84,7 +100,22 @@ def check_starts(starts: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _standardised(data: Finite) -> Array:
-    columns = np.column_stack([data.x, data.y])
-    spread = np.std(columns, axis=0)
-    return (columns - np.mean(columns, axis=0)) / np.where(spread > 0, spread, 1.0)
+class _Standardised:
+    """The columns of (x, y) that vary, centred and scaled, block by block, (count, n) each."""
+
+    def __init__(self, model: Model, data: Finite) -> None:
+        zero = np.zeros((len(model.predictors), data.dimension)) if model.design is None else model.design.template
+        self.rows = data.rows(model, zero)
+        first = square = np.zeros(data.dimension + 1)
+        for block in self.rows:
+            part = np.vstack([block.x, block.y])
+            first, square = first + np.sum(part, axis=1), square + np.sum(part**2, axis=1)
+        mean = first / len(data)
+        spread = np.sqrt(np.maximum(square / len(data) - mean**2, 0.0))
+        self.kept = spread > 1e-9 * np.abs(mean)
+        self.mean, self.spread = mean[self.kept, None], spread[self.kept, None]
+        self.count = int(np.sum(self.kept))
+
+    def __iter__(self) -> Iterator[Array]:
+        for block in self.rows:
+            yield (np.vstack([block.x, block.y])[self.kept] - self.mean) / self.spread

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -94,9 +95,15 @@ class Finite(Law):
 
     def rows(self, model: Model, theta: Array) -> Rows:
         """The table itself, whatever the parameters; InputError if a response is outside the model's domain."""
-        model.response.check("y", self.y)
+        if model.response not in self._checked:  # a pass over y, so not in every pass
+            model.response.check("y", self.y)
+            self._checked.add(model.response)
         self.check_dimension(model, [theta])
         return self._rows
+
+    @cached_property
+    def _checked(self) -> set[Any]:
+        return set()
 
     @cached_property
     def _rows(self) -> Rows:
@@ -126,7 +133,8 @@ class Data(Finite):
         if names is not None and len(names) != self.dimension:
             raise InputError(f"names: expected {self.dimension} names, got {len(names)}")
         self.names = names
-        full_rank("x", self.x * np.sqrt(np.reshape(self.weight * len(self), (-1, 1))), names)
+        weight = None if isinstance(self.weight, float) else self.weight * len(self)
+        full_rank("x", self.x, names, weight)
 
 
 def _normal_nodes(model: Model, eta: Array, others: Sequence[Array]) -> tuple[Array, Array]:
