@@ -113,11 +113,17 @@ def log_density(problem: Problem, parameters: Parameters) -> np.ndarray:
     """log f_j(y_i | x_i), (n, k)."""
     eta, y = problem.x @ parameters.experts.T, problem.y[:, None]
     if problem.family == "gaussian":
-        sigma = parameters.sigma
+        sigma = deviations(parameters)
         return -(((y - eta) / sigma) ** 2) / 2 - np.log(sigma) - np.log(2 * np.pi) / 2
     if problem.family == "binomial":
         return log_expit((2 * y - 1) * eta)
     return y * eta - np.exp(eta) - gammaln(y + 1)
+
+
+def deviations(parameters: Parameters) -> np.ndarray:
+    """σ (k,) of Gaussian experts."""
+    assert parameters.sigma is not None
+    return parameters.sigma
 
 
 class InProcess(ABC):

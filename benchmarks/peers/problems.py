@@ -20,7 +20,7 @@ from scipy.special import expit, softmax
 
 from moe_theory.datasets import old_faithful
 
-from .contestants import HERE, Family, Parameters, Problem, absent, log_density
+from .contestants import HERE, Family, Parameters, Problem, absent, deviations, log_density
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def draw(name: str, family: Family, n: int, truth: Parameters, seed: int) -> Dat
     z = np.minimum(np.sum(rng.random(n)[:, None] > chances, axis=1), k - 1)
     eta = np.sum(x * truth.experts[z], axis=1)
     if family == "gaussian":
-        y = eta + truth.sigma[z] * rng.standard_normal(n)
+        y = eta + deviations(truth)[z] * rng.standard_normal(n)
     elif family == "binomial":
         y = (rng.random(n) < expit(eta)).astype(float)
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from moe_theory.errors import DegenerateError
-from moe_theory.evaluation.softmax import SoftmaxEvaluation, responsibilities
+from moe_theory.evaluation.softmax import SoftmaxEvaluation, count
+from moe_theory.evaluation.softmax_kernels import responsibilities
 from moe_theory.laws.rows import Law, Rows
 from moe_theory.model import Model
 from moe_theory.validation import Array
@@ -26,7 +27,7 @@ def degenerate(model: Model, law: Law, at: SoftmaxEvaluation, label: int, what: 
 
 def refuse_degenerate(model: Model, law: Law, at: SoftmaxEvaluation) -> None:
     """DegenerateError if a label has vanished, or a part's curvature has."""
-    n = law.rows(model, at.theta).once("count", lambda: _count(law.rows(model, at.theta)))
+    n = law.rows(model, at.theta).once("count", lambda: count(law.rows(model, at.theta)))
     for z, mass in enumerate(at.mass):
         if mass * n < EMPTY:
             raise degenerate(model, law, at, z, f"has vanished ({mass * n:.1e} rows' worth of responsibility are left)")
@@ -64,10 +65,6 @@ def refuse_collapse(model: Model, law: Law, at: SoftmaxEvaluation, variance: Arr
     if not variance[z] > (COLLAPSED * spread) ** 2:
         what = "its sigma has gone to 0 (it fits its rows exactly, the likelihood is unbounded); a floor bounds it"
         raise degenerate(model, law, at, z, what)
-
-
-def _count(rows: Rows) -> int:
-    return sum(b.x.shape[1] for b in rows.covariates)
 
 
 def _spread(rows: Rows) -> float:

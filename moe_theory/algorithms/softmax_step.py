@@ -12,17 +12,17 @@ import numpy as np
 
 from moe_theory.algorithms.degenerate import degenerate, refuse_collapse, refuse_degenerate, refuse_saturation
 from moe_theory.algorithms.newton import MAX_NEWTON, Ask, Solver, drive, inverse_of, newton, newton_cg
-from moe_theory.evaluation.softmax import (
-    Part,
-    SoftmaxEvaluation,
+from moe_theory.evaluation.softmax import Part, SoftmaxEvaluation
+from moe_theory.evaluation.softmax_kernels import (
     assembled,
+    expert_curvature,
     expert_predictors,
+    gate_curvature,
     gate_probabilities,
     outer_sum,
     products,
-    terms_of_gate,
 )
-from moe_theory.laws.rows import Block, Law, scaled_gram
+from moe_theory.laws.rows import Block, Law
 from moe_theory.model import Model
 from moe_theory.sums import total
 from moe_theory.validation import Array
@@ -131,30 +131,30 @@ class _Passes:
 
     def _gate(self, block: Block, gate: Array, ask: Ask) -> Array:
         x = block.x[self.plan.gate]
-        prior = gate_probabilities(gate, x)[1]
+        prior = gate_probabilities(gate, x)
+        factor, weighted = (block.weight, prior) if isinstance(block.weight, float) else (1.0, prior * block.weight)
         if ask.what == "gradient":
-            return outer_sum(x, prior[1:] * block.weight)
+            return factor * outer_sum(x, weighted[1:])
         if ask.what == "hessian":
-            return terms_of_gate(self.plan, block, prior, prior, True)[1]
+            return factor * gate_curvature(x, prior, weighted, True)
         moved = products(np.asarray(ask.vector).reshape(gate.shape), x)
-        change = prior[1:] * (moved - np.sum(prior[1:] * moved, axis=0))
-        return outer_sum(x, change * block.weight)
+        return factor * outer_sum(x, weighted[1:] * (moved - np.sum(prior[1:] * moved, axis=0)))
 
     def _experts(self, block: Block, experts: Array, weighted: Array, asks: list[Ask]) -> list[Array]:
         family, x = self.plan.family, block.x[self.plan.experts]
         residual = family.residual(block.y, expert_predictors(self.plan, block, experts))
-        if any(ask.what != "gradient" for ask in asks):
-            curvature = family.curvature(block.y, residual)
+        wanted = [z for z, ask in enumerate(asks) if ask.what == "hessian"]
+        hessians = expert_curvature(self.plan, x, block.y, residual, weighted, wanted, True) if wanted else None
         terms = []
         for z, ask in enumerate(asks):
             if ask.what == "gradient":
                 terms.append(-outer_sum(x, weighted[z] * residual[z]))
-            elif ask.what == "hessian":
-                terms.append(np.stack([scaled_gram(x, weighted[z] * value[z]) for _, _, value in curvature]))
+            elif hessians is not None and ask.what == "hessian":
+                terms.append(hessians[z])
             else:
                 moved = products(np.asarray(ask.vector).reshape(experts[z].shape), x)
                 change = np.zeros_like(moved)
-                for a, b, value in curvature:
+                for a, b, value in family.curvature(block.y, residual):
                     change[a] += value[z] * moved[b]
                     if a != b:
                         change[b] += value[z] * moved[a]

@@ -29,6 +29,12 @@ class Layout:
         """The experts' array kernels."""
         return BY_NAME[self.structure.family]
 
+    def predictors(self, theta: Array) -> tuple[Array, Array]:
+        """(θ's rows of experts and gate over all columns (k q + k - 1, D), log sigmas (k,))."""
+        s = self.structure
+        stacked = theta if not s.scale_predictors else np.vstack([theta[s.experts], theta[s.gate]])
+        return stacked, self.coefficients(theta)[1]
+
     def coefficients(self, theta: Array) -> tuple[Array, Array, Array]:
         """(experts' (k, q, d_e), log sigmas (k,), gate's (k-1, d_g)) of θ."""
         s = self.structure

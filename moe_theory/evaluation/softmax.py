@@ -15,12 +15,14 @@ import numpy as np
 from moe_theory.evaluation.base import Evaluation
 from moe_theory.evaluation.layout import Layout
 from moe_theory.evaluation.penalty import Penalty
-from moe_theory.laws.rows import Block, Law, Rows, scaled_gram
+from moe_theory.evaluation.softmax_kernels import Predictors, assembled, e_step, expert_curvature, gate_curvature, outer_sum
+from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.model import Model
 from moe_theory.sums import average, total
 from moe_theory.validation import Array
 
 LARGE = 300  # coefficients of a part from which on its Hessian is not formed
+SCARCE = 1e-3  # share of the rows below which an expert's Gram matrix is not taken as a difference
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,218 +127,90 @@ def evaluate_softmax(
     shares: responsibilities to use instead of those at θ, per block, (k, n); then only an M-step makes sense.
     """
     s, rows = layout.structure, law.rows(model, theta)
-    experts, log_sigma, gate = coefficients = layout.coefficients(theta)
-    quadratic = layout.family.quadratic
+    (experts, log_sigma, gate), predictors = layout.coefficients(theta), layout.predictors(theta)
+    whole_gate, whole_experts = gate.size <= LARGE, experts[0].size <= LARGE
+    quadratic = layout.family.quadratic and whole_experts
+    own, others = s.k * s.per_expert, s.k - 1
     kept: list[Array] = []
-    skipped: list[int] = []
     given = None if shares is None else iter(shares)
+    direct: list[int] = []
 
     def work(block: Block) -> list[Any]:
-        log_marginal, prior, posterior, residual = e_step(layout, block, coefficients)
+        log_marginal, prior, posterior, residual = e_step(layout, block, predictors)
         if given is not None:
             posterior = next(given)
-        if not quadratic:
+        if not layout.family.quadratic:
             kept.append(posterior)
-        weighted = posterior * block.weight
+        # A weight that all rows share is multiplied into the sums instead of the rows.
+        factor, weighted, expected = block.weight, posterior, prior
+        if not isinstance(factor, float):
+            weighted, expected, factor = posterior * factor, prior * factor, 1.0
         mass = np.sum(weighted, axis=1)
-        if not skipped:
-            skipped.append(int(np.argmax(mass)) if quadratic else -1)
-        squares = np.einsum("kn,kn,kn->k", weighted, residual[:, 0], residual[:, 0]) if quadratic else 0.0
-        expected = prior * block.weight
-        gate_terms = terms_of_gate(layout, block, expected - weighted, prior, gate.size <= LARGE)
-        labels = [z for z in range(s.k) if z != skipped[0]]
-        expert_terms = terms_of_experts(layout, block, weighted, residual, experts[0].size <= LARGE, labels)
-        target = outer_sum(block.x[layout.gate], weighted[1:])
-        return [average(block, log_marginal), mass, squares, target, *gate_terms, *expert_terms]
+        if not direct:
+            # The heaviest label's Gram matrix is all rows' less the others'.
+            direct.extend(z for z in range(s.k) if not quadratic or z != int(np.argmax(mass)))
+        values = np.empty((own + 2 * others, len(block.y)))
+        scores = np.multiply(weighted[:, None], residual, out=values[:own].reshape(residual.shape))
+        values[own : own + others] = weighted[1:]
+        np.subtract(expected[1:], weighted[1:], out=values[own + others :])
+        squares = np.einsum("kn,kn->k", scores[:, 0], residual[:, 0])
+        x, g = block.x[layout.experts], block.x[layout.gate]
+        grams = expert_curvature(layout, x, block.y, residual, weighted, direct, whole_experts)
+        terms = [mass, squares, outer_sum(block.x, values), grams]
+        if s.k > 1:
+            terms.append(gate_curvature(g, prior, expected, whole_gate))
+        return [average(block, log_marginal), *(factor * term for term in terms)]
 
-    log_likelihood, mass, squares, target, *sums = total(rows.blocks, work)
-    gate_part, sums = collect_gate(gate, sums)
-    if quadratic:
-        others = [z for z in range(s.k) if z != skipped[0]]
-        gram = rows.gram[layout.experts][:, layout.experts]
-        sums[1][skipped[0]] = gram - np.sum(sums[1][others], axis=0)
+    log_likelihood, mass, squares, outer, grams, *gate_sums = total(rows.blocks, work)
+    slopes = outer[:own, layout.experts].reshape(experts.shape)
+    target, gate_slope = outer[own : own + others, layout.gate], outer[own + others :, layout.gate]
+    rest = [z for z in range(s.k) if z not in direct]
+    if rest and mass[rest[0]] < SCARCE * np.sum(mass):
+        grams[rest[0]] = _gram_of(layout, rows, predictors, rest[0], shares)
+    elif rest:
+        grams[rest[0]] = rows.gram[layout.experts][:, layout.experts] - np.sum(grams[direct], axis=0)
     weights = np.zeros_like(theta) if penalty is None else penalty.weights(layout, rows, theta)
-    places = [(layout.structure.gate, layout.gate)] if gate_part else []
-    places += [(layout.structure.expert(z), layout.experts) for z in range(s.k)]
-    found = (*gate_part, *collect_experts(experts, np.exp(-2 * log_sigma), sums))
-    parts = tuple(Part(*place, theta[place], *own, weights[place]) for place, own in zip(places, found, strict=True))
+    precision = np.exp(-2 * log_sigma)
+    parts = []
+    if s.k > 1:
+        place = (s.gate, layout.gate)
+        parts.append(Part(*place, gate, gate_slope, *assembled(gate_sums[0], *gate.shape), weights[place]))
+    for z in range(s.k):
+        place = (s.expert(z), layout.experts)
+        curvature = assembled(precision[z] * grams[z], *experts[z].shape)
+        parts.append(Part(*place, experts[z], -precision[z] * slopes[z], *curvature, weights[place]))
     base = rows.once(("base", s.family), lambda: _base(layout, rows))
     return SoftmaxEvaluation(
         theta,
         float(np.sum(weights * theta**2)) / 2 - log_likelihood - base,
         layout,
-        parts,
+        tuple(parts),
         target,
         mass,
-        squares if quadratic else np.zeros(s.k),
-        None if quadratic else tuple(kept),
+        squares,
+        tuple(kept) if kept else None,
         penalty.sigma_floor if penalty else 0.0,
     )
 
 
-def e_step(
-    layout: Layout, block: Block, coefficients: tuple[Array, Array, Array]
-) -> tuple[Array, Array, Array, Array]:
-    """(log p(y|x) - log h(y) (n,), P(z|x) (k, n), P(z|x,y) (k, n), y - E[y|x,z] (k, q, n)) on a block."""
-    experts, log_sigma, gate = coefficients
-    log_prior, prior = gate_probabilities(gate, block.x[layout.gate])
-    log_joint, residual = layout.family.log_density(block.y, expert_predictors(layout, block, experts))
-    if layout.structure.scale_predictors:
-        log_joint *= np.exp(-2 * log_sigma)[:, None]
-        log_joint -= log_sigma[:, None]
-    log_joint += log_prior
-    log_marginal, posterior = posterior_of(log_joint)
-    return log_marginal, prior, posterior, residual
+def count(rows: Rows) -> int:
+    """Number of rows."""
+    return sum(b.x.shape[1] for b in rows.covariates)
 
 
-def responsibilities(layout: Layout, model: Model, law: Law, theta: Array) -> Array:
-    """P(z|x,y) of every row, (k, n)."""
-    coefficients = layout.coefficients(theta)
-    return np.concatenate([e_step(layout, b, coefficients)[2] for b in law.rows(model, theta).blocks], axis=1)
+def _gram_of(
+    layout: Layout, rows: Rows, predictors: Predictors, label: int, shares: Sequence[Array] | None
+) -> Array:
+    """Σ weight P(z|x,y) xx' of one label, (1, d, d), in a pass of its own."""
+    given = None if shares is None else iter(shares)
 
+    def work(block: Block) -> list[Any]:
+        _, _, posterior, residual = e_step(layout, block, predictors)
+        weighted = (posterior if given is None else next(given)) * block.weight
+        x = block.x[layout.experts]
+        return [expert_curvature(layout, x, block.y, residual, weighted, [label], True)[label]]
 
-def products(coefficients: Array, x: Array) -> Array:
-    """coefficients @ x, (rows, n): a product per row where they are few, which BLAS does faster."""
-    if len(coefficients) > 4:
-        return coefficients @ x
-    out = np.empty((len(coefficients), x.shape[1]))
-    for row, target in zip(coefficients, out, strict=True):
-        np.dot(row, x, out=target)
-    return out
-
-
-def expert_predictors(layout: Layout, block: Block, experts: Array) -> Array:
-    """η, (k, q, n), the offset included."""
-    k, q, d = experts.shape
-    eta = products(experts.reshape(k * q, d), block.x[layout.experts]).reshape(k, q, -1)
-    return eta if layout.offset is None else eta + block.x[layout.offset]
-
-
-def gate_probabilities(gate: Array, x: Array) -> tuple[Array, Array]:
-    """(log P(z|x), P(z|x)), (k, n) each."""
-    scores = products(gate, x)
-    if len(gate) != 1:
-        return _log_softmax(np.concatenate([np.zeros((1, x.shape[1])), scores]))
-    score = scores[0]
-    log_p, p = np.empty((2, len(score))), np.empty((2, len(score)))
-    decay = np.exp(-np.abs(score))
-    growth = 1.0 + decay
-    np.minimum(score, 0.0, out=log_p[1])
-    log_p[1] -= np.log(growth)
-    np.subtract(log_p[1], score, out=log_p[0])
-    inverse = 1.0 / growth
-    decay *= inverse
-    positive = score >= 0
-    p[1] = np.where(positive, inverse, decay)
-    p[0] = np.where(positive, decay, inverse)
-    return log_p, p
-
-
-def posterior_of(log_joint: Array) -> tuple[Array, Array]:
-    """(log Σ_z exp, (n,), its softmax, (k, n))."""
-    if len(log_joint) != 2:
-        top = np.max(log_joint, axis=0)
-        shares = np.exp(log_joint - top)
-        size = np.sum(shares, axis=0)
-        shares /= size
-        return top + np.log(size), shares
-    gap = log_joint[1] - log_joint[0]
-    decay = np.exp(-np.abs(gap))
-    growth = 1.0 + decay
-    posterior = np.empty_like(log_joint)
-    inverse = 1.0 / growth
-    decay *= inverse
-    second = gap >= 0
-    posterior[1] = np.where(second, inverse, decay)
-    posterior[0] = np.where(second, decay, inverse)
-    return np.maximum(log_joint[0], log_joint[1]) + np.log(growth), posterior
-
-
-def terms_of_gate(layout: Layout, block: Block, slope: Array, prior: Array, whole: bool) -> list[Any]:
-    """[slope of -Q (k-1, d), its Hessian's blocks or diagonal] from weight (P(z|x) - P(z|x,y)), (k, n), and P(z|x)."""
-    k = len(prior)
-    if k == 1:
-        return []
-    x = block.x[layout.gate]
-    slopes = outer_sum(x, slope[1:])
-    weighted = prior[1:] * block.weight
-    if not whole:
-        curvature = weighted * (1.0 - prior[1:])
-        return [slopes, curvature @ (x * x).T]
-    pairs = [(a, b) for a in range(k - 1) for b in range(a, k - 1)]
-    curvature_of = lambda a, b: weighted[a] * ((1.0 - prior[1 + a]) if a == b else -prior[1 + b])
-    return [slopes, np.stack([scaled_gram(x, curvature_of(a, b)) for a, b in pairs])]
-
-
-def terms_of_experts(
-    layout: Layout, block: Block, weighted: Array, residual: Array, whole: bool, labels: Sequence[int]
-) -> list[Any]:
-    """[Σ weight residual ⊗ x (k, q, d), curvature] of the experts at unit precision.
-
-    curvature: (k, pairs, d, d), 0 for labels not in `labels`; or the diagonal (k, q, d).
-    """
-    k, q, _ = residual.shape
-    x = block.x[layout.experts]
-    slopes = outer_sum(x, (weighted[:, None] * residual).reshape(k * q, -1)).reshape(k, q, -1)
-    curvature = layout.family.curvature(block.y, residual)
-    if not whole:
-        squares = (x * x).T
-        diagonal = [(weighted * value) @ squares for a, b, value in curvature if a == b]
-        return [slopes, np.stack(diagonal, axis=1)]
-    grams = np.zeros((k, len(curvature), len(x), len(x)))
-    for z in labels:
-        for i, (_, _, value) in enumerate(curvature):
-            grams[z, i] = scaled_gram(x, weighted[z] if layout.family.quadratic else weighted[z] * value[z])
-    return [slopes, grams]
-
-
-Derivatives = tuple[Array, Array | None, Array]  # slope, Hessian, its diagonal
-
-
-def collect_gate(gate: Array, sums: list[Any]) -> tuple[list[Derivatives], list[Any]]:
-    """The gate's derivatives of -Q from the sums of its terms (nothing for one label), and the sums that are left."""
-    if not gate.size:
-        return [], sums
-    slopes, curvature, *rest = sums
-    return [(slopes, *assembled(curvature, *gate.shape))], rest
-
-
-def collect_experts(experts: Array, precision: Array, sums: list[Any]) -> list[Derivatives]:
-    """The experts' derivatives of -Q from the sums of their terms."""
-    slopes, curvature = sums
-    return [
-        (-p * slope, *assembled(own * p, *expert.shape))
-        for expert, p, slope, own in zip(experts, precision, slopes, curvature, strict=True)
-    ]
-
-
-def assembled(curvature: Array, q: int, d: int) -> tuple[Array | None, Array]:
-    """(Hessian (q d, q d) or None, diagonal) from the blocks of its upper triangle, or from its diagonal (q, d)."""
-    if curvature.ndim == 2:
-        return None, curvature.ravel()
-    out = np.empty((q, d, q, d))
-    for (a, b), block in zip([(a, b) for a in range(q) for b in range(a, q)], curvature, strict=True):
-        out[a, :, b, :] = block
-        out[b, :, a, :] = block
-    hessian = out.reshape(q * d, q * d)
-    return hessian, np.diagonal(hessian).copy()
-
-
-def outer_sum(x: Array, values: Array) -> Array:
-    """Σ value x, (rows, d): a product per row where they are few, which BLAS does faster."""
-    if len(values) > 4:
-        return values @ x.T
-    out = np.empty((len(values), len(x)))
-    for row, value in zip(out, values, strict=True):
-        np.dot(x, value, out=row)
-    return out
-
-
-def _log_softmax(scores: Array) -> tuple[Array, Array]:
-    shifted = scores - np.max(scores, axis=0)
-    p = np.exp(shifted)
-    size = np.sum(p, axis=0)
-    return shifted - np.log(size), p / size
+    return total(rows.blocks, work)[0]
 
 
 def _base(layout: Layout, rows: Rows) -> float:

@@ -142,9 +142,12 @@ SLICE = 4096  # columns of a product; from about 5000 on OpenBLAS starts threads
 def scaled_gram(x: Array, scale: Array) -> Array:
     """Σ scale_i x_i x_i', (d, d), for x (d, n)."""
     gram = np.zeros((len(x), len(x)))
+    product = np.empty((len(x), min(SLICE, x.shape[1])))
     for a in range(0, x.shape[1], SLICE):
         part = x[:, a : a + SLICE]
-        gram += (part * scale[a : a + SLICE]) @ part.T
+        own = product[:, : part.shape[1]]
+        np.multiply(part, scale[a : a + SLICE], out=own)
+        gram += own @ part.T
     return gram
 
 

@@ -16,7 +16,7 @@ from moe_theory.algorithms.trace import Trace
 from moe_theory.analysis.rates import RateMeasurement, RatePrediction, measure_rate, predict_rate
 from moe_theory.errors import InputError
 from moe_theory.evaluation import Layout, Penalty, layout
-from moe_theory.evaluation.softmax import e_step, expert_predictors, gate_probabilities
+from moe_theory.evaluation.softmax_kernels import e_step, expert_predictors, gate_probabilities
 from moe_theory.laws.rows import Block
 from moe_theory.mixture.inference import Coefficient, Inference, infer
 from moe_theory.mixture.problem import Problem
@@ -279,7 +279,7 @@ class MixtureFit:
         """P(z|x), (n, k), at new features or (None) at the fitted rows."""
         own = self.layout.coefficients(self.theta)[2]
         blocks = self._block(x, gate, offset, None)
-        return np.concatenate([gate_probabilities(own, b.x[self.layout.gate])[1] for b in blocks], axis=1).T
+        return np.concatenate([gate_probabilities(own, b.x[self.layout.gate]) for b in blocks], axis=1).T
 
     def expert_means(
         self, x: ArrayLike | None = None, gate: ArrayLike | None = None, offset: ArrayLike | None = None
@@ -332,8 +332,8 @@ class MixtureFit:
             self.problem.model.response.check("y", response)
             if len(response) != blocks[0].x.shape[1]:
                 raise InputError(f"y: expected {blocks[0].x.shape[1]} responses, one per row of x, got {len(response)}")
-        coefficients = self.layout.coefficients(self.theta)
-        parts = [e_step(self.layout, b, coefficients) for b in blocks]
+        predictors = self.layout.predictors(self.theta)
+        parts = [e_step(self.layout, b, predictors) for b in blocks]
         base = [np.broadcast_to(self.layout.family.base(b.y), b.y.shape) for b in blocks]
         log_density = np.concatenate([part[0] + own for part, own in zip(parts, base, strict=True)])
         prior, posterior, residual = (np.concatenate([p[i] for p in parts], axis=-1) for i in (1, 2, 3))

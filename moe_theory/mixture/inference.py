@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from moe_theory.evaluation import layout
-from moe_theory.evaluation.softmax import e_step
+from moe_theory.evaluation.softmax_kernels import e_step
 from moe_theory.mixture.problem import Problem
 from moe_theory.operators import observed_information
 from moe_theory.sums import average
@@ -124,10 +124,10 @@ def infer(problem: Problem, theta: Array) -> Inference:
     """Log-likelihood and entropy at θ, in one pass; the information when it is asked for."""
     plan = layout(problem.model, problem.law)
     assert plan is not None
-    coefficients = plan.coefficients(theta)
+    predictors = plan.predictors(theta)
     value = entropy = 0.0
     for block in problem.law.blocks:
-        log_density, _, posterior, _ = e_step(plan, block, coefficients)
+        log_density, _, posterior, _ = e_step(plan, block, predictors)
         value += average(block, log_density + plan.family.base(block.y))
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(posterior > 0, -posterior * np.log(posterior), 0.0)

@@ -1,0 +1,163 @@
+"""Array kernels of softmax mixtures, block by block: E-step, and the sums that the M-step's parts are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from moe_theory.evaluation.layout import Layout
+from moe_theory.laws.rows import Block, Law, scaled_gram
+from moe_theory.model import Model
+from moe_theory.validation import Array
+
+CLIP = 700.0  # beyond it e^t is as good as infinite, and e^-t as 0
+
+Predictors = tuple[Array, Array]  # coefficients of experts and gate over all columns (k q + k - 1, D), log sigmas (k,)
+
+
+def products(coefficients: Array, x: Array) -> Array:
+    """coefficients @ x, (rows, n): a product per row where they are one or two, which BLAS does faster."""
+    if len(coefficients) > 2:
+        return coefficients @ x
+    out = np.empty((len(coefficients), x.shape[1]))
+    for row, target in zip(coefficients, out, strict=True):
+        np.dot(row, x, out=target)
+    return out
+
+
+def outer_sum(x: Array, values: Array) -> Array:
+    """Σ value x, (rows, d)."""
+    if len(values) > 2:
+        return values @ x.T
+    return np.stack([x @ row for row in values]) if len(values) else np.empty((0, len(x)))
+
+
+def expert_predictors(layout: Layout, block: Block, experts: Array) -> Array:
+    """η, (k, q, n), the offset included."""
+    k, q, d = experts.shape
+    eta = products(experts.reshape(k * q, d), block.x[layout.experts]).reshape(k, q, -1)
+    return eta if layout.offset is None else eta + block.x[layout.offset]
+
+
+def e_step(layout: Layout, block: Block, predictors: Predictors) -> tuple[Array, Array, Array, Array]:
+    """(log p(y|x) - log h(y) (n,), P(z|x) (k, n), P(z|x,y) (k, n), y - E[y|x,z] (k, q, n)) on a block."""
+    stacked, log_sigma = predictors
+    s = layout.structure
+    eta = products(stacked, block.x)  # one product for all; an offset's coefficient is 1
+    scores = eta[s.k * s.per_expert :]
+    log_density, residual = layout.family.log_density(block.y, eta[s.experts].reshape(s.k, s.per_expert, -1))
+    if s.scale_predictors:
+        log_density *= np.exp(-2 * log_sigma)[:, None]
+        log_density -= log_sigma[:, None]
+    if len(scores) == 1:
+        return *_two_labels(scores[0], log_density), residual
+    log_prior, prior = _log_softmax(scores)
+    log_density += log_prior
+    top = np.max(log_density, axis=0)
+    posterior = np.exp(log_density - top)
+    size = np.sum(posterior, axis=0)
+    posterior /= size
+    return top + np.log(size), prior, posterior, residual
+
+
+def gate_probabilities(gate: Array, x: Array) -> Array:
+    """P(z|x), (k, n)."""
+    scores = products(gate, x)
+    return _logistic(scores[0])[0] if len(gate) == 1 else _log_softmax(scores)[1]
+
+
+def responsibilities(layout: Layout, model: Model, law: Law, theta: Array) -> Array:
+    """P(z|x,y) of every row, (k, n)."""
+    predictors = layout.predictors(theta)
+    return np.concatenate([e_step(layout, b, predictors)[2] for b in law.rows(model, theta).blocks], axis=1)
+
+
+def gate_curvature(x: Array, prior: Array, weighted: Array, whole: bool) -> Array:
+    """Blocks a <= b of Σ weight (diag P - P P')⊗ xx' over labels but the first, (pairs, d, d), or its diagonal (k-1, d).
+
+    weighted: P(z|x) times the rows' weights, (k, n).
+    """
+    if not whole:
+        return (weighted[1:] * (1.0 - prior[1:])) @ (x * x).T
+    k = len(prior)
+    blocks = []
+    for a in range(1, k):
+        # 1 - P as the sum of the others', which keeps its relative accuracy.
+        others = prior[0] if k == 2 else np.sum(prior, axis=0) - prior[a]
+        blocks.append(scaled_gram(x, weighted[a] * others))
+        blocks += [scaled_gram(x, -weighted[a] * prior[b]) for b in range(a + 1, k)]
+    return np.stack(blocks)
+
+
+def expert_curvature(
+    layout: Layout, x: Array, y: Array, residual: Array, weighted: Array, labels: Sequence[int], whole: bool
+) -> Array:
+    """Blocks a <= b of Σ weight P(z|x,y) curvature_ab xx' at unit precision, (k, pairs, d, d), 0 for labels not in
+    `labels`; or its diagonal, (k, q, d). weighted: P(z|x,y) times the rows' weights, (k, n)."""
+    if not whole:
+        squares = (x * x).T
+        diagonal = [(weighted * v) @ squares for a, b, v in layout.family.curvature(y, residual) if a == b]
+        return np.stack(diagonal, axis=1)
+    k, q = residual.shape[:2]
+    out = np.zeros((k, q * (q + 1) // 2, len(x), len(x)))
+    if layout.family.quadratic:
+        for z in labels:
+            out[z, 0] = scaled_gram(x, weighted[z])
+        return out
+    for i, (_, _, value) in enumerate(layout.family.curvature(y, residual)):
+        for z in labels:
+            out[z, i] = scaled_gram(x, weighted[z] * value[z])
+    return out
+
+
+def assembled(curvature: Array, q: int, d: int) -> tuple[Array | None, Array]:
+    """(Hessian (q d, q d) or None, diagonal (q d,)) from the blocks of its upper triangle, or from its diagonal (q, d)."""
+    if curvature.ndim == 2:
+        return None, curvature.ravel()
+    out = np.empty((q, d, q, d))
+    for (a, b), block in zip([(a, b) for a in range(q) for b in range(a, q)], curvature, strict=True):
+        out[a, :, b, :] = block
+        out[b, :, a, :] = block
+    hessian = out.reshape(q * d, q * d)
+    return hessian, np.diagonal(hessian).copy()
+
+
+def _two_labels(score: Array, log_density: Array) -> tuple[Array, Array, Array]:
+    """(log p(y|x), P(z|x), P(z|x,y)) from the gate's score and the two log densities: no cancellation between the
+    densities, both labels' shares accurate however small."""
+    prior, _, growth = _logistic(score)
+    other = log_density[0] - score
+    posterior, decay, _ = _logistic(log_density[1] - other)
+    # log p(y|x) = log P(z=2|x) + max + log(1 + e^-|gap|), and 1/growth is P(z=2|x).
+    log_marginal = np.minimum(decay, 1.0 / decay)
+    log_marginal += 1.0
+    log_marginal /= growth
+    np.log(log_marginal, out=log_marginal)
+    np.maximum(other, log_density[1], out=other)
+    log_marginal += other
+    return log_marginal, prior, posterior
+
+
+def _logistic(score: Array) -> tuple[Array, Array, Array]:
+    """((1/(1+e^s), 1/(1+e^-s)) (2, n), e^-s, 1 + e^-s (n,)), scores cut at ±CLIP."""
+    both = np.empty((2, len(score)))
+    decay = np.minimum(score, CLIP)
+    np.maximum(decay, -CLIP, out=decay)
+    np.negative(decay, out=decay)
+    np.exp(decay, out=decay)
+    growth = 1.0 + decay
+    np.divide(1.0, growth, out=both[1])
+    np.multiply(decay, both[1], out=both[0])
+    return both, decay, growth
+
+
+def _log_softmax(scores: Array) -> tuple[Array, Array]:
+    """(log P, P) over labels of which the first has score 0, (k, n) each."""
+    shifted = np.concatenate([np.zeros((1, scores.shape[1])), scores])
+    shifted -= np.max(shifted, axis=0)
+    p = np.exp(shifted)
+    size = np.sum(p, axis=0)
+    shifted -= np.log(size)
+    p /= size
+    return shifted, p
