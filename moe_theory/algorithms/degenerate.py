@@ -25,22 +25,33 @@ def degenerate(model: Model, law: Law, at: SoftmaxEvaluation, label: int, what: 
     return DegenerateError(f"label {model.latent[label]}, {where}: {what}", int(model.latent[label]), rows)
 
 
-def refuse_degenerate(model: Model, law: Law, at: SoftmaxEvaluation) -> None:
-    """DegenerateError if a label has vanished, or a part's curvature has."""
+def refuse_vanished(model: Model, law: Law, at: SoftmaxEvaluation) -> None:
+    """DegenerateError if a label has lost all its rows."""
     n = law.rows(model, at.theta).once("count", lambda: count(law.rows(model, at.theta)))
     for z, mass in enumerate(at.mass):
         if mass * n < EMPTY:
             raise degenerate(model, law, at, z, f"has vanished ({mass * n:.1e} rows' worth of responsibility are left)")
-    for i, part in enumerate(at.parts):
-        if part.hessian is not None:
-            refuse_saturation(model, law, at, i, part.hessian)
 
 
-def refuse_saturation(model: Model, law: Law, at: SoftmaxEvaluation, i: int, hessian: Array) -> None:
-    """DegenerateError if part `i`'s curvature is nearly 0 in a direction: its coefficients go to infinity there."""
+def is_saturated(model: Model, law: Law, at: SoftmaxEvaluation, i: int, hessian: Array) -> bool:
+    """Whether part `i`'s curvature is nearly 0 in a direction, in which its coefficients then go to infinity."""
+    return _least_curvature(model, law, at, i, hessian)[0] < SATURATED
+
+
+def saturation(model: Model, law: Law, at: SoftmaxEvaluation, i: int) -> DegenerateError:
+    """The error for a part without a finite maximum."""
+    offset = len(at.parts) - at.layout.structure.k
+    if i < offset:
+        hessian = at.parts[i].hessian
+        heaviest = 0 if hessian is None else _least_curvature(model, law, at, i, hessian)[1]
+        return degenerate(model, law, at, heaviest + 1, "the gate's features separate it from the others")
+    what = "its features separate its responses, or have no full rank on its rows; a ridge bounds its coefficients"
+    return degenerate(model, law, at, i - offset, what)
+
+
+def _least_curvature(model: Model, law: Law, at: SoftmaxEvaluation, i: int, hessian: Array) -> tuple[float, int]:
+    """(least eigenvalue of a part's Hessian, the predictor it is heaviest in), in units of its rows' features."""
     offset, part = len(at.parts) - at.layout.structure.k, at.parts[i]
-    if at.layout.family.quadratic and i >= offset:
-        return
     q, d = part.point.shape
     gram = law.rows(model, at.theta).gram[part.columns][:, part.columns]
     own = at.mass[1:] * (1 - at.mass[1:]) if i < offset else np.full(q, at.mass[i - offset])
@@ -48,13 +59,7 @@ def refuse_saturation(model: Model, law: Law, at: SoftmaxEvaluation, i: int, hes
     unit = np.sqrt(np.diagonal(gram))
     values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
     spread = np.linalg.eigvalsh(gram / np.outer(unit, unit))[0]
-    if values[0] >= SATURATED * spread:
-        return
-    if i < offset:
-        heaviest = int(np.argmax(np.sum(vectors[:, 0].reshape(q, d) ** 2, axis=1)))
-        raise degenerate(model, law, at, heaviest + 1, "the gate's features separate it from the others")
-    what = "its features separate its responses, or have no full rank on its rows; a ridge bounds its coefficients"
-    raise degenerate(model, law, at, i - offset, what)
+    return float(values[0] / spread), int(np.argmax(np.sum(vectors[:, 0].reshape(q, d) ** 2, axis=1)))
 
 
 def refuse_collapse(model: Model, law: Law, at: SoftmaxEvaluation, variance: Array) -> None:

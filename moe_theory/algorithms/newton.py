@@ -73,7 +73,7 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
     Raises DegenerateError where the iterates diverge (the minimum is not attained) or no step decreases.
     """
     inverse = inverse_of(hessian, name)
-    best, contraction = np.inf, 1.0
+    best, contraction, longest = np.inf, 1.0, 1.0
     for _ in range(most):
         move = -inverse @ gradient
         decrement = float(np.sqrt(np.maximum(0.0, -gradient @ move)))
@@ -82,7 +82,7 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
         if decrement <= aim or settled:
             return Solution(point, hessian, decrement / aim)
         best = min(best, decrement)
-        slope, fraction = gradient @ move, 1.0
+        slope, fraction = gradient @ move, longest
         while True:
             trial = point + fraction * move
             if fraction == 1.0 and contraction <= 0.1 and decrement * contraction <= aim:
@@ -95,15 +95,21 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
             fraction /= 2
             if fraction < 1e-10:
                 raise DegenerateError(f"{name}: found no step that decreases its objective")
-        point, change = trial, moved - gradient
-        gradient = moved
+        before, change = (point, gradient), moved - gradient
+        point, gradient = trial, moved
         if np.max(np.abs(point)) > DIVERGED:
             raise DegenerateError(f"{name}: diverges, the minimum is not attained")
         remaining = float(np.sqrt(np.maximum(0.0, gradient @ inverse @ gradient)))
         contraction = remaining / decrement
         if contraction > 0.3 and remaining > 1e5 * aim:
-            hessian = yield Ask("hessian", point)
-            inverse, contraction = inverse_of(hessian, name), 1.0
+            ahead = yield Ask("hessian", point)
+            try:
+                inverse, hessian, contraction, longest = inverse_of(ahead, name), ahead, 1.0, 1.0
+            except DegenerateError:
+                # So far beyond the minimum that nothing curves: back, and not so far again.
+                (point, gradient), longest = before, fraction / 4
+                if longest < 1e-6:
+                    raise
         else:
             inverse = _secant(inverse, fraction * move, change)
     raise DegenerateError(f"{name}: did not converge in {most} Newton steps")

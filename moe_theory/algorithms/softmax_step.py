@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_theory.algorithms.degenerate import degenerate, refuse_collapse, refuse_degenerate, refuse_saturation
+from moe_theory.algorithms.degenerate import degenerate, is_saturated, refuse_collapse, refuse_vanished, saturation
 from moe_theory.algorithms.newton import MAX_NEWTON, Ask, Solver, drive, inverse_of, newton, newton_cg
 from moe_theory.evaluation.softmax import Part, SoftmaxEvaluation
 from moe_theory.evaluation.softmax_kernels import (
@@ -37,7 +37,7 @@ def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = Fals
     one: a single Newton step for each part that needs iterations, unguarded (generalised EM). Raises DegenerateError,
     naming the label and its rows, where the maximum is not attained.
     """
-    refuse_degenerate(model, law, at)
+    refuse_vanished(model, law, at)
     theta, residual = at.theta.copy(), 0.0
     offset = len(at.parts) - at.layout.structure.k
     iterated = at.parts
@@ -48,7 +48,11 @@ def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = Fals
     for i, part in enumerate(iterated):
         name = f"the M-step of {model.name}, " + ("gate" if i < offset else f"expert {model.latent[i - offset]}")
         point, slope, hessian = part.point.ravel(), part.slope.ravel(), part.hessian
-        if one and hessian is not None:
+        if hessian is not None and is_saturated(model, law, at, i, hessian):
+            if one:
+                raise saturation(model, law, at, i)
+            solvers[i] = _from_zero(len(point), name)
+        elif one and hessian is not None:
             theta[part.rows, part.columns] -= (inverse_of(hessian, name) @ slope).reshape(part.point.shape)
         elif hessian is not None:
             solvers[i] = newton(point, slope, hessian, name)
@@ -60,9 +64,17 @@ def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = Fals
             part = at.parts[i]
             theta[part.rows, part.columns] = solution.point.reshape(part.point.shape)
             residual = max(residual, solution.residual)
-            if solution.hessian is not None:
-                refuse_saturation(model, law, at, i, solution.hessian)
+            if solution.hessian is not None and is_saturated(model, law, at, i, solution.hessian):
+                raise saturation(model, law, at, i)
     return theta, residual
+
+
+def _from_zero(size: int, name: str) -> Solver:
+    """Newton's method from 0, for a part without curvature where it stands: its maximum may be elsewhere."""
+    zero = np.zeros(size)
+    gradient = yield Ask("gradient", zero)
+    hessian = yield Ask("hessian", zero)
+    return (yield from newton(zero, gradient, hessian, name))
 
 
 def _normal_experts(model: Model, law: Law, at: SoftmaxEvaluation, parts: tuple[Part, ...], theta: Array) -> None:

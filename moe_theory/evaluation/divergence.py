@@ -38,6 +38,6 @@ def _kernel(model: Model) -> Compiled:
     moved = lambda e: e.subs(to, simultaneous=True)
     terms = []
     for i, (gate, expert) in enumerate(zip(model.log_gate, model.log_expert, strict=True)):
-        gap = expect_response(model, i, sp.expand(expert - moved(expert)))
+        gap = expect_response(model, i, expert - moved(expert))
         terms.append(sp.exp(gate) * (gate - moved(gate) + gap))
     return Compiled((*model.symbols, *other), [sp.Add(*terms)])

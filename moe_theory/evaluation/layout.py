@@ -75,6 +75,7 @@ def layout(model: Model, law: Law) -> Layout | None:
 
 def _columns(index: tuple[int, ...]) -> slice | Array:
     """A slice where the columns are neighbours: a view instead of a copy of every block."""
+    index = tuple(sorted(index))
     first = index[0] if index else 0
     if index == tuple(range(first, first + len(index))):
         return slice(first, first + len(index))

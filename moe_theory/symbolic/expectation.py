@@ -76,12 +76,18 @@ def expect_response(model: Model, label: int, expr: sp.Expr) -> sp.Expr:
     if isinstance(model.response, Values):
         probability = lambda y: sp.exp(model.log_expert[label].subs(RESPONSE, y))
         return sp.Add(*(probability(y) * expr.subs(RESPONSE, y) for y in model.response.values))
-    terms = sp.Poly(sp.expand(expr), RESPONSE).terms()
     if isinstance(model.response, Counts):
-        mean = sp.exp(poisson_laws(model)[label])
-        moments = (sp.Integer(1), mean, mean + mean**2)
-        return sp.Add(*(c * moments[k] for (k,), c in terms))
-    normal = normal_laws(model)[label]
+        mean = variance = sp.exp(poisson_laws(model)[label])
+    else:
+        normal = normal_laws(model)[label]
+        mean, variance = normal.mean, normal.sigma**2
+    curvature = expr.diff(RESPONSE, 2)
+    if not curvature.has(RESPONSE):
+        # Around the mean nothing is expanded, so that nothing large has to cancel when it is evaluated.
+        return expr.subs(RESPONSE, mean) + variance * curvature / 2
+    if isinstance(model.response, Counts):
+        raise DerivationError(f"model {model.name!r}: expected a polynomial of degree 2 in y at most, got {expr}")
+    terms = sp.Poly(sp.expand(expr), RESPONSE).terms()
     return sp.Add(*(c * _normal_moment(k, normal) for (k,), c in terms))
 
 

@@ -1,0 +1,111 @@
+"""Softmax mixtures: array kernels, derived kernels and an independent computation at 40 digits agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mixtures import MIXTURES, Mixture
+
+import moe_theory as mt
+from moe_theory.algorithms.general_step import general_step
+from moe_theory.evaluation import SoftmaxEvaluation, evaluate, evaluate_general
+from moe_theory.evaluation.layout import layout
+from moe_theory.evaluation.softmax_kernels import responsibilities
+from moe_theory.operators import kl
+
+
+@pytest.fixture(params=MIXTURES, ids=lambda m: m.name)
+def mixture(request: pytest.FixtureRequest) -> Mixture:
+    return request.param
+
+
+def close(found, expected, rtol: float = 1e-12, atol: float = 1e-13) -> None:
+    """Relative to the largest entry: entries that cancel are as good as those they came from."""
+    expected = np.asarray(expected, dtype=float)
+    scale = np.max(np.abs(expected), initial=0.0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol + rtol * scale)
+
+
+def both(m: Mixture):
+    """The two evaluations: array kernels, derived."""
+    found = evaluate(m.model, m.law, m.theta)
+    assert isinstance(found, SoftmaxEvaluation)
+    return found, evaluate_general(m.model, m.law, m.theta)
+
+
+def test_likelihood_and_gradient(mixture: Mixture) -> None:
+    m = mixture
+    for at in both(m):
+        assert -m.problem.rows * at.objective == pytest.approx(float(m.results["loglik"]), rel=1e-13)
+        close(-m.problem.rows * m.model.free(at.gradient), m.vector("gradient"))
+
+
+def test_responsibilities(mixture: Mixture) -> None:
+    m = mixture
+    plan = layout(m.model, m.law)
+    found = responsibilities(plan, m.model, m.law, m.theta).T
+    expected = m.vector("responsibilities")
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+    # Small shares too are relatively accurate where the predictors that they come from are of ordinary size.
+    if not m.extreme and "small-sigma" not in m.name:
+        np.testing.assert_allclose(found, expected, rtol=1e-11)
+    derived = np.concatenate(evaluate_general(m.model, m.law, m.theta).responsibilities, axis=1).T
+    np.testing.assert_allclose(derived, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_information_is_that_of_louis(mixture: Mixture) -> None:
+    m, n = mixture, mixture.problem.rows
+    close(n * mt.complete_information(m.model, m.law, m.theta), m.vector("complete"))
+    close(n * mt.missing_information(m.model, m.law, m.theta), m.vector("complete") - m.vector("observed"))
+    close(n * mt.observed_information(m.model, m.law, m.theta), m.vector("observed"))
+
+
+def test_spectrum_of_the_missing_information_matrix(mixture: Mixture) -> None:
+    m = mixture
+    found = mt.missing_information_matrix(m.model, m.law, m.theta).eigenvalues
+    close(found, m.vector("rates"), rtol=1e-9)
+
+
+def test_em_step(mixture: Mixture) -> None:
+    m = mixture
+    array, derived = both(m)
+    expected = m.vector("em_step_vector")
+    fast = mt.EM(m.model).step(m.theta, m.law)
+    slow, residual = general_step(m.model, m.law, m.theta, derived.responsibilities)
+    # The gate of an extreme case is nearly saturated: its coefficients are known to what the curvature tells of them.
+    rtol = 1e-9 if m.extreme else 1e-11
+    close(m.model.free(fast), expected, rtol=rtol)
+    close(m.model.free(slow), expected, rtol=rtol)
+    assert residual < 1e5
+    found = -m.problem.rows * mt.objective(m.model, m.law, fast)
+    assert found == pytest.approx(float(m.results["em_loglik"]), rel=1e-12)
+
+
+def test_kl_of_the_joint_laws(mixture: Mixture) -> None:
+    m = mixture
+    plus = m.model.filled(m.vector("em_step_vector"), m.law.dimension)
+    assert kl(m.model, m.law, m.theta, plus) == pytest.approx(float(m.results["kl"]), rel=1e-11, abs=1e-14)
+
+
+def test_the_metric_is_the_complete_information_at_a_fixed_point(mixture: Mixture) -> None:
+    """Away from one it leaves out what vanishes there: the gradient's part in the curvature in log sigma."""
+    m = mixture
+    at = evaluate(m.model, m.law, m.theta)
+    metric = at.metric(m.model, m.law)
+    exact = mt.complete_information(m.model, m.law, m.theta)
+    if m.model.structure.scale_predictors:
+        rows = np.concatenate([np.full(len(c), j) for j, c in enumerate(m.model.design.free)])
+        keep = (rows < m.model.structure.scales.start) | (rows >= m.model.structure.scales.stop)
+        metric, exact = metric[np.ix_(keep, keep)], exact[np.ix_(keep, keep)]
+    close(metric, exact)
+    assert np.linalg.eigvalsh(at.metric(m.model, m.law))[0] > 0
+
+
+@pytest.mark.parametrize("block", [1, 3, 5])
+def test_blocks_do_not_matter(block: int) -> None:
+    for m in MIXTURES[:6]:
+        law = mt.Finite(m.law.x, m.law.y, np.broadcast_to(m.law.weight, m.law.y.shape), block=block)
+        one, other = evaluate(m.model, law, m.theta), evaluate(m.model, m.law, m.theta)
+        assert one.objective == pytest.approx(other.objective, rel=1e-13)
+        close(one.gradient, other.gradient)
+        close(mt.EM(m.model).step(m.theta, law), mt.EM(m.model).step(m.theta, m.law), rtol=1e-11)
