@@ -127,9 +127,10 @@ def deviations(parameters: Parameters) -> np.ndarray:
 
 
 class InProcess(ABC):
-    """EM in this process: the loop, the clock and the peak; a contestant gives the M-step and the E-step."""
+    """EM in this process: the loop, the clock and the peak; a contestant gives the iterations."""
 
     name: str
+    failures: tuple[type[Exception], ...] = (np.linalg.LinAlgError,)  # which end a run with a note
 
     def available(self) -> str | None:
         return None
@@ -137,24 +138,9 @@ class InProcess(ABC):
     def supports(self, problem: Problem) -> str | None:
         return None
 
-    def prepare(self, problem: Problem) -> Any:
-        """Its own layout of the data, made once."""
-        return None
-
     @abstractmethod
-    def m_step(self, problem: Problem, layout: Any, r: np.ndarray, last: Parameters | None) -> Parameters:
-        """Parameters for the responsibilities r (n, k), from the last ones where it iterates."""
-
-    @abstractmethod
-    def e_step(self, problem: Problem, parameters: Parameters) -> tuple[float, np.ndarray]:
-        """ℓ and the responsibilities at these parameters."""
-
     def iterate(self, problem: Problem) -> Iterator[tuple[Parameters, float]]:
-        layout, r, parameters = self.prepare(problem), problem.responsibilities, None
-        while True:
-            parameters = self.m_step(problem, layout, r, parameters)
-            value, r = self.e_step(problem, parameters)
-            yield parameters, value
+        """After every iteration the parameters and ℓ there; a layout of the data is made before the first."""
 
     def run(self, problem: Problem, max_iterations: int, tolerance: float) -> Result:
         parameters, value, iteration, converged, notes = None, -np.inf, 0, False, []
@@ -177,7 +163,7 @@ class InProcess(ABC):
                     converged = abs(value - last) / (abs(value) + 0.1) < tolerance
                     if converged or iteration >= max_iterations:
                         break
-        except np.linalg.LinAlgError as error:
+        except self.failures as error:
             notes.append(f"ended by {error}")
         seconds = time.perf_counter() - clock
         peak = None if before is None else (memory("VmHWM") - before) / 1024
@@ -197,6 +183,29 @@ class InProcess(ABC):
             for _ in range(iterations):
                 next(steps)
         return (time.perf_counter() - clock) / iterations
+
+
+class TwoSteps(InProcess):
+    """A contestant that gives the M-step and the E-step."""
+
+    def prepare(self, problem: Problem) -> Any:
+        """Its own layout of the data, made once."""
+        return None
+
+    @abstractmethod
+    def m_step(self, problem: Problem, layout: Any, r: np.ndarray, last: Parameters | None) -> Parameters:
+        """Parameters for the responsibilities r (n, k), from the last ones where it iterates."""
+
+    @abstractmethod
+    def e_step(self, problem: Problem, parameters: Parameters) -> tuple[float, np.ndarray]:
+        """ℓ and the responsibilities at these parameters."""
+
+    def iterate(self, problem: Problem) -> Iterator[tuple[Parameters, float]]:
+        layout, r, parameters = self.prepare(problem), problem.responsibilities, None
+        while True:
+            parameters = self.m_step(problem, layout, r, parameters)
+            value, r = self.e_step(problem, parameters)
+            yield parameters, value
 
 
 @contextmanager
@@ -221,7 +230,7 @@ def by_logaddexp(a: np.ndarray) -> np.ndarray:
     return np.logaddexp.reduce(a, axis=1, keepdims=True)
 
 
-class WholeArrays(InProcess):
+class WholeArrays(TwoSteps):
     """NumPy as one writes it: (n, k) arrays, normal equations, Newton on the gate and on GLM experts.
 
     gate_steps: None for an exact gate (to GRADIENT), 1 for one Newton step per iteration (no line search then:
@@ -343,7 +352,7 @@ def first_coefficients(problem: Problem, weight: np.ndarray) -> np.ndarray:
     return np.linalg.solve((x.T * w) @ x, x.T @ (w * eta))
 
 
-class ScikitLearn(InProcess):
+class ScikitLearn(TwoSteps):
     """M-step by scikit-learn: the gate on k weighted copies of the rows; E-step as in `WholeArrays`."""
 
     def __init__(self, solver: str = "newton-cholesky", tolerance: float = 1e-12) -> None:

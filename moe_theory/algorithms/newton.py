@@ -21,6 +21,7 @@ TOLERANCE = 1e-14  # on the Newton decrement, relative to the size of the parame
 MAX_NEWTON = 200
 MAX_CG = 200
 DIVERGED = 1e12
+FLATTENED = 1e-8  # change of a curvature in one step that only a step much too long makes
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +104,13 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
         contraction = remaining / decrement
         if contraction > 0.3 and remaining > 1e5 * aim:
             ahead = yield Ask("hessian", point)
-            try:
+            if np.all(np.diagonal(ahead) > FLATTENED * np.diagonal(hessian)):
                 inverse, hessian, contraction, longest = inverse_of(ahead, name), ahead, 1.0, 1.0
-            except DegenerateError:
+            else:
                 # So far beyond the minimum that nothing curves: back, and not so far again.
                 (point, gradient), longest = before, fraction / 4
-                if longest < 1e-6:
-                    raise
+                if longest < 1e-8:
+                    raise DegenerateError(f"{name}: its curvature vanishes on the way to the minimum")
         else:
             inverse = _secant(inverse, fraction * move, change)
     raise DegenerateError(f"{name}: did not converge in {most} Newton steps")

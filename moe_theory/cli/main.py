@@ -8,6 +8,7 @@ import click
 
 from moe_theory import __version__
 from moe_theory.cli.derive import derive
+from moe_theory.cli.fit import fit
 from moe_theory.cli.rate import rate
 from moe_theory.cli.refute import refute
 from moe_theory.cli.snr import snr
@@ -21,7 +22,7 @@ def cli() -> None:
     """Verify the theory of learning mixtures of experts."""
 
 
-for command in (verify, refute, derive, rate, snr):
+for command in (verify, refute, derive, rate, snr, fit):
     cli.add_command(command)
 
 

@@ -216,8 +216,10 @@ class FormulaFit:
         return self.terms.formula
 
     def summary(self) -> RenderableType:
-        """As of `fit`."""
-        return self.fit.summary()
+        """As of `fit`, with the formula."""
+        from moe_theory.mixture.summary import summary
+
+        return summary(self.fit, self.formula)
 
     def _given(self, frame: Any, offset: ArrayLike | None, response: bool = False) -> dict[str, Any]:
         if frame is None:
@@ -263,7 +265,7 @@ def _formulaic() -> ModuleType:
 
 def _parsed(formula: str, columns: Sequence[str]) -> tuple[Any, ...]:
     """Formulaic's terms of the response, the experts and, after a bar, the gate."""
-    expected = "formula: expected RESPONSE ~ FEATURES or RESPONSE ~ FEATURES | GATE"
+    expected = "formula: expected RESPONSE ~ FEATURES [| GATE]"
     library = _formulaic()
     if not isinstance(formula, str):
         raise InputError(f"{expected}, got {type(formula).__name__}")
@@ -427,4 +429,5 @@ def _listed(names: Iterable[Any], most: int = 20) -> str:
 
 def _reason(error: Exception) -> str:
     """The first line of a message, as one sentence's part."""
-    return (str(error).strip().split("\n")[0] or type(error).__name__).rstrip(".")
+    text = str(getattr(error, "msg", error)).strip()
+    return (text.split("\n")[0] or type(error).__name__).rstrip(".")

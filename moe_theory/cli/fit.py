@@ -1,0 +1,321 @@
+"""`moe-theory fit DATA.csv`: a mixture of experts fitted to a user's data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich import box
+from rich.table import Table as Sheet
+
+from moe_theory.cli.common import check_writable, console, print_json, progress_bar, write_atomically
+from moe_theory.datasets.table import Table, read_csv
+from moe_theory.errors import DegenerateError, InputError
+from moe_theory.evaluation import Penalty
+from moe_theory.mixture.fit import STARTS, TOLERANCE, MixtureFit, fit_problem
+from moe_theory.mixture.formula import Places, formula_problem, refuse_missing
+from moe_theory.mixture.problem import Problem
+from moe_theory.mixture.summary import plain, report, report_without_fit, summary
+from moe_theory.structure import FAMILIES
+from moe_theory.validation import Array, whole_number
+
+MISSING = ("", "NA", "NaN", "nan", "null")
+IMAGES = (".png", ".svg", ".pdf")
+CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl")
+
+
+@click.command()
+@click.argument("data_file", metavar="DATA.csv")
+@click.option("--formula", help="\"y ~ x1 + x2 | w1\": experts' features, then the gate's (needs formulaic).")
+@click.option("--response", help="Column of the response (instead of a formula).")
+@click.option("--features", help="Columns of the experts, by commas; default: all that no other option names.")
+@click.option("--gate-features", help="Columns of the gate, by commas; default: the experts'.")
+@click.option("--weights", help="Column that says how many rows each row stands for.")
+@click.option("--offset", help="Column added to every expert's linear predictor.")
+@click.option("--experts", default="2", show_default=True, help="How many, or LOW:HIGH: the least BIC is chosen.")
+@click.option("--family", default="gaussian", show_default=True, help=f"Of the experts: {', '.join(FAMILIES)}.")
+@click.option("--common-sigma", is_flag=True, help="One standard deviation for all gaussian experts.")
+@click.option("--ridge", type=float, default=0.0, help="Penalty on all coefficients but intercepts.")
+@click.option("--sigma-floor", type=float, default=0.0, help="Least standard deviation of gaussian experts.")
+@click.option("--restarts", type=int, default=8, show_default=True, help="Starts of EM.")
+@click.option("--starts", default=",".join(STARTS), show_default=True, help="Kinds of starts, by turns.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the starts.")
+@click.option("--accelerate", is_flag=True, help="SQUAREM instead of plain EM.")
+@click.option("--max-iterations", type=int, default=10_000, show_default=True)
+@click.option("--tolerance", type=float, default=TOLERANCE, show_default=True, help="On the gradient's dual norm.")
+@click.option("--figure", help="Save a figure of the fit as .png, .svg or .pdf.")
+@click.option("--trace-figure", help="Save EM's run over its predicted rate as .png, .svg or .pdf.")
+@click.option("--out", help="Save every row's responsibilities and fitted means as CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def fit(context: click.Context, data_file: str, as_json: bool, **options: Any) -> None:
+    """Fit experts with a softmax gate to DATA.csv by EM from several starts; say how sure it is, and EM's rate.
+
+        moe-theory fit DATA.csv --formula "y ~ x1 + C(site) | w1" --experts 2
+
+        moe-theory fit DATA.csv --response y --features x1,x2 --experts 1:4
+
+    Both parts have an intercept (in a formula, unless it says 0 + or - 1). In a formula text is categorical, and a
+    response of text is coded in sorted order. Exit code 1 if EM did not converge, or the fit is degenerate: then label
+    and rows (from 0) say where.
+    """
+    counts, files = _counts(options["experts"]), _files(options, data_file)
+    _check(options)
+    table = read_csv(data_file)
+    prepare = _by_formula(table, options) if options["formula"] is not None else _by_columns(table, options)
+    prepare(counts[-1])  # what is wrong is said before the first fit
+    fits, failures = _fits(prepare, counts, options)
+    best = _chosen(fits)
+    if best is not None:
+        found = report(best)
+    else:
+        first = failures[counts[0]]
+        if not isinstance(first.__cause__, DegenerateError):
+            raise first
+        found = report_without_fit(prepare(counts[0]), first.__cause__)
+    found |= {name: options[name] for name in ("formula", "response", "restarts", "seed")}
+    if len(counts) > 1:
+        found["candidates"] = [_candidate(k, fits.get(k), failures.get(k)) for k in counts]
+    if best is not None:
+        _write(best, files)
+    elif files:
+        click.echo(f"not written, as there is no fit: {', '.join(str(path) for path in files.values())}", err=True)
+    if as_json:
+        print_json(found)
+    else:
+        _show(best, found)
+    if not found["converged"]:
+        context.exit(1)
+
+
+# What is asked -----------------------------------------------------------------------------------------------
+
+
+def _counts(text: str) -> list[int]:
+    low, colon, high = text.partition(":")
+    try:
+        first = int(low)
+        last = int(high) if colon else first
+    except ValueError:
+        first, last = 1, 0
+    if not 1 <= first <= last:
+        raise InputError(f"--experts: expected a whole number >= 1 or a range LOW:HIGH of them, got {text!r}")
+    return list(range(first, last + 1))
+
+
+def _files(options: dict[str, Any], data_file: str) -> dict[str, Path]:
+    """{option: path} of what is to be written, all writable, none of them the data."""
+    taken, found = {Path(data_file).resolve()}, {}
+    for name in ("figure", "trace_figure", "out"):
+        if options[name] is None:
+            continue
+        option, path = f"--{name.replace('_', '-')}", Path(options[name])
+        if name != "out" and path.suffix not in IMAGES:
+            raise InputError(f"{option}: expected a .png, .svg or .pdf file, got {options[name]!r}")
+        check_writable(option, path)
+        if path.resolve() in taken:
+            raise InputError(f"{option}: expected a file of its own, got {options[name]!r} twice")
+        taken.add(path.resolve())
+        found[name] = path
+    return found
+
+
+def _check(options: dict[str, Any]) -> None:
+    if options["family"] not in FAMILIES:
+        raise InputError(f"--family: expected one of {', '.join(FAMILIES)}, got {options['family']!r}")
+    for name in ("response", "features", "gate_features"):
+        if options["formula"] is not None and options[name] is not None:
+            raise InputError(f"--{name.replace('_', '-')}: expected either a formula or columns, got both")
+    if options["formula"] is None and options["response"] is None:
+        raise InputError("--formula: expected a formula or --response COL, got neither")
+    if options["family"] != "gaussian":
+        for name in ("common_sigma", "sigma_floor"):
+            if options[name]:
+                raise InputError(f"--{name.replace('_', '-')}: expected gaussian experts, got {options['family']}")
+    if options["trace_figure"] is not None and (options["accelerate"] or options["ridge"] or options["sigma_floor"]):
+        raise InputError(
+            "--trace-figure: expected EM's own run, whose rate is predicted: no --accelerate, --ridge, --sigma-floor"
+        )
+    whole_number("--restarts", options["restarts"], least=1)
+
+
+# Data --------------------------------------------------------------------------------------------------------
+
+
+def _by_formula(table: Table, options: dict[str, Any]) -> Callable[[int], Problem]:
+    frame = {name: _cells([row[i] for row in table.rows]) for i, name in enumerate(table.header)}
+    weights, offset, common = (options[name] for name in ("weights", "offset", "common_sigma"))
+    formula, family, places = options["formula"], options["family"], Places(table.name, table.lines)
+    return lambda k: formula_problem(formula, frame, k, family, weights, offset, common, places)[0]
+
+
+def _cells(cells: Sequence[str]) -> Array:
+    """A column, (n,): whole numbers, numbers, or text; not a number or None where a cell is missing."""
+    if all(re.fullmatch(r"[+-]?[0-9]{1,18}", cell) for cell in cells):
+        return np.array([int(cell) for cell in cells])
+    try:
+        return np.array([np.nan if cell in MISSING else float(cell.replace("_", "text")) for cell in cells])
+    except ValueError:
+        return np.array([None if cell in MISSING else cell for cell in cells], dtype=object)
+
+
+def _by_columns(table: Table, options: dict[str, Any]) -> Callable[[int], Problem]:
+    listed = lambda name: [cell.strip() for cell in options[name].split(",")] if options[name] else []
+    gate = listed("gate_features")
+    others = [options[name] for name in ("response", "weights", "offset") if options[name] is not None]
+    features = listed("features") or [name for name in table.header if name not in (*others, *gate)]
+    for name in ("features", "gate_features"):
+        if options["response"] in listed(name):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option}: expected columns other than the response, got {options['response']!r}")
+    used = [name for name in dict.fromkeys((*others, *features, *gate)) if name in table.header]
+    cells = {name: [row[table.header.index(name)] for row in table.rows] for name in used}
+    missing = {name: np.array([cell in MISSING for cell in own]) for name, own in cells.items()}
+    refuse_missing(missing, Places(table.name, table.lines))
+    column = lambda name: None if options[name] is None else table.column(options[name])
+    stacked = lambda names: np.array([table.column(name) for name in names]).reshape(len(names), -1).T
+    y, weights, offset = column("response"), column("weights"), column("offset")
+    x, seen = stacked(features).reshape(len(table.rows), -1), stacked(gate) if gate else None
+    assert y is not None
+    return lambda k: Problem.of(
+        x,
+        y,
+        k,
+        options["family"],
+        seen,
+        weights=weights,
+        offset=offset,
+        common_sigma=options["common_sigma"],
+        names=features,
+        gate_names=gate or None,
+    )
+
+
+# Fits --------------------------------------------------------------------------------------------------------
+
+
+def _fits(
+    prepare: Callable[[int], Problem], counts: Sequence[int], options: dict[str, Any]
+) -> tuple[dict[int, MixtureFit], dict[int, InputError]]:
+    """(the fit of each k, why others have none); a bar on standard error meanwhile."""
+    fits: dict[int, MixtureFit] = {}
+    failures: dict[int, InputError] = {}
+    penalty, restarts = Penalty(options["ridge"], options["sigma_floor"]), options["restarts"]
+    bar, task = progress_bar(restarts * len(counts))
+    with bar:
+        for i, k in enumerate(counts):
+            problem = prepare(k)
+
+            def tell(done: int, before: int = i * restarts, k: int = k) -> None:
+                what = f"start {done} of {restarts}" if done < restarts else "the best starts to the end"
+                bar.update(task, completed=before + done, description=f"{k} expert{'s' * (k > 1)}: {what}")
+
+            try:
+                fits[k] = fit_problem(
+                    problem,
+                    restarts=restarts,
+                    seed=options["seed"],
+                    starts=[name.strip() for name in options["starts"].split(",")],
+                    max_iterations=options["max_iterations"],
+                    tolerance=options["tolerance"],
+                    penalty=penalty,
+                    accelerate=options["accelerate"],
+                    progress=tell,
+                )
+            except InputError as error:
+                failures[k] = error
+    return fits, failures
+
+
+def _chosen(fits: dict[int, MixtureFit]) -> MixtureFit | None:
+    """The least BIC among fits that converged; where none did, among those that were cut short, or all."""
+    for reasons in (("converged",), ("max_iterations",), None):
+        own = [f for f in fits.values() if reasons is None or f.reason in reasons]
+        if own:
+            return min(own, key=lambda f: f.bic if np.isfinite(f.bic) else np.inf)
+    return None
+
+
+def _candidate(k: int, found: MixtureFit | None, failure: InputError | None) -> dict[str, Any]:
+    if found is None:
+        return {"k": k, **dict.fromkeys(CRITERIA), "converged": False, "reason": "degenerate", "message": str(failure)}
+    criteria = {name: getattr(found, name) for name in CRITERIA if name != "parameters"}
+    criteria = {"k": k, "parameters": found.inference.parameters} | criteria
+    return plain(criteria | {"converged": found.converged, "reason": found.reason, "message": found.message})
+
+
+# What is told ------------------------------------------------------------------------------------------------
+
+
+def _show(best: MixtureFit | None, found: dict[str, Any]) -> None:
+    out = console()
+    if "candidates" in found:
+        sheet = Sheet(title="Candidates", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        for name in ("experts", "parameters", "log-likelihood", "AIC", "BIC", "ICL"):
+            sheet.add_column(name, justify="right")
+        sheet.add_column("")
+        for c in found["candidates"]:
+            numbers = ["–" if c[n] is None else f"{c[n]:.3f}" for n in CRITERIA if n != "parameters"]
+            remark = "" if c["converged"] else c["reason"]
+            mark = "chosen" if best is not None and c["k"] == best.k else ""
+            parameters = "–" if c["parameters"] is None else str(c["parameters"])
+            sheet.add_row(str(c["k"]), parameters, *numbers, ", ".join(filter(None, (mark, remark))))
+        out.print(sheet)
+    if best is None:
+        click.echo(f"no fit: {found['message']}")
+    else:
+        out.print(summary(best, found["formula"]))
+
+
+def _write(best: MixtureFit, files: dict[str, Path]) -> None:
+    """All that was asked for; made first, so that nothing is left half done."""
+    contents = {}
+    if "figure" in files:
+        from moe_theory.report.mixture import mixture_figure
+
+        contents[files["figure"]] = _image(mixture_figure(best), files["figure"])
+    if "trace_figure" in files:
+        from moe_theory.report.figures import rate_figure
+
+        if best.rate is None or best.iterations < 2:
+            why = "EM ended at once" if best.rate is not None else "the information is singular"
+            click.echo(f"trace figure not drawn: {why}, there is no rate to show", err=True)
+        else:
+            title = f"EM for {best.k} {best.problem.family} expert{'s' * (best.k > 1)}"
+            contents[files["trace_figure"]] = _image(rate_figure(best.trace, best.rate, title), files["trace_figure"])
+    if "out" in files:
+        contents[files["out"]] = _rows(best).encode()
+    for path, content in contents.items():
+        write_atomically(path, content)
+
+
+def _image(figure: Any, path: Path) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:], dpi=160)
+    return buffer.getvalue()
+
+
+def _rows(best: MixtureFit) -> str:
+    """CSV: every row's likeliest expert and responsibilities, the experts' means, the mean (or the classes' shares)."""
+    labels, responsibilities, fitted = range(1, best.k + 1), best.responsibilities(), best.predict()
+    header = ["row", "expert", *(f"responsibility_{z}" for z in labels)]
+    columns = [responsibilities]
+    if best.problem.family == "multinomial":
+        header += [f"fitted_{c}" for c in best.problem.classes or range(fitted.shape[1])]
+        columns.append(fitted)
+    else:
+        header += [*(f"mean_{z}" for z in labels), "fitted"]
+        columns += [best.expert_means(), fitted[:, None]]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    own = (np.argmax(responsibilities, axis=1) + 1).tolist()
+    for i, (label, values) in enumerate(zip(own, np.concatenate(columns, axis=1).tolist(), strict=True)):
+        writer.writerow([i, label, *values])
+    return buffer.getvalue()
