@@ -10,7 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from moe_theory.algorithms import EM, Algorithm, GeneralisedEM, GradientDescent, GradientEM, MirrorDescent, Trace, run
+    from moe_theory.algorithms import (
+        EM,
+        Algorithm,
+        GeneralisedEM,
+        GradientDescent,
+        GradientEM,
+        MirrorDescent,
+        Squarem,
+        StochasticGradient,
+        Trace,
+        run,
+    )
     from moe_theory.algorithms.fit import fit
     from moe_theory.analysis import RateMeasurement, RatePrediction, measure_rate, predict_rate
     from moe_theory.analysis.asymptotics import high_snr, low_snr
@@ -27,8 +38,11 @@ if TYPE_CHECKING:
         MoeTheoryError,
         NotExponentialFamilyError,
     )
-    from moe_theory.evaluation import evaluate
+    from moe_theory.estimators import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+    from moe_theory.evaluation import Penalty, evaluate
     from moe_theory.laws import Data, Finite, MonteCarlo, Population
+    from moe_theory.mixture import Choice, MixtureFit, Problem, align, choose_k, fit_mixture
+    from moe_theory.mixture.formula import fit_formula
     from moe_theory.model import Counts, Model, Reals, Values
     from moe_theory.operators import (
         bregman,
@@ -43,6 +57,7 @@ if TYPE_CHECKING:
     )
     from moe_theory.report.figures import rate_figure
     from moe_theory.report.maps import asymptote_figure, phase_map
+    from moe_theory.report.mixture import mixture_figure
     from moe_theory.symbolic.derive import Derivation, derive
     from moe_theory.zoo import erased_labels, linear_experts, softmax_moe, symmetric_linear, symmetric_logistic
 
@@ -50,7 +65,8 @@ __version__ = "0.1.0"
 
 # Names are loaded when first used: importing the package costs next to nothing, and a command imports what it needs.
 _HOME = {
-    "moe_theory.algorithms": "EM Algorithm GeneralisedEM GradientDescent GradientEM MirrorDescent Trace run",
+    "moe_theory.algorithms": "EM Algorithm GeneralisedEM GradientDescent GradientEM MirrorDescent Squarem"
+    " StochasticGradient Trace run",
     "moe_theory.algorithms.fit": "fit",
     "moe_theory.analysis": "RateMeasurement RatePrediction measure_rate predict_rate",
     "moe_theory.analysis.asymptotics": "high_snr low_snr",
@@ -60,12 +76,16 @@ _HOME = {
     "moe_theory.analysis.snr": "snr_boundary snr_map",
     "moe_theory.analysis.symmetry": "distance",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
-    "moe_theory.evaluation": "evaluate",
+    "moe_theory.estimators": "MixtureOfExpertsClassifier MixtureOfExpertsRegressor",
+    "moe_theory.evaluation": "Penalty evaluate",
+    "moe_theory.mixture": "Choice MixtureFit Problem align choose_k fit_mixture",
+    "moe_theory.mixture.formula": "fit_formula",
     "moe_theory.model": "Counts Model Reals Values",
     "moe_theory.laws": "Data Finite MonteCarlo Population",
     "moe_theory.operators": "bregman complete_information gradient kl mirror_map missing_information"
     " missing_information_matrix objective observed_information",
     "moe_theory.report.figures": "rate_figure",
+    "moe_theory.report.mixture": "mixture_figure",
     "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",
     "moe_theory.symbolic.derive": "Derivation derive",

@@ -11,6 +11,7 @@ from moe_theory.algorithms.general_step import general_step
 from moe_theory.evaluation import SoftmaxEvaluation, evaluate, evaluate_general
 from moe_theory.evaluation.layout import layout
 from moe_theory.evaluation.softmax_kernels import responsibilities
+from moe_theory.mixture.problem import Problem
 from moe_theory.operators import kl
 
 
@@ -109,3 +110,19 @@ def test_blocks_do_not_matter(block: int) -> None:
         assert one.objective == pytest.approx(other.objective, rel=1e-13)
         close(one.gradient, other.gradient)
         close(mt.EM(m.model).step(m.theta, law), mt.EM(m.model).step(m.theta, m.law), rtol=1e-11)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+def test_gates_far_out_and_sharp_experts_stay_exact(scale: float) -> None:
+    """Scores far beyond what e^t can hold, for two labels (a kernel of its own) and three."""
+    rng = np.random.default_rng(0)
+    for k in (2, 3):
+        problem = Problem.of(rng.standard_normal((40, 1)), rng.standard_normal(40), k)
+        theta = problem.model.design.template.copy()
+        s = problem.model.structure
+        theta[s.experts, :2] = rng.standard_normal((k, 2))
+        theta[s.gate, :2] = scale * rng.standard_normal((k - 1, 2))
+        theta[s.scales, problem.features.columns.index("(Intercept)")] = -np.log(1 + scale) / 2
+        array, derived = evaluate(problem.model, problem.law, theta), evaluate_general(problem.model, problem.law, theta)
+        assert array.objective == pytest.approx(derived.objective, rel=1e-12)
+        close(array.gradient, derived.gradient, rtol=1e-11)

@@ -26,6 +26,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from scipy.linalg import LinAlgWarning
 from scipy.special import expit, gammaln, log_expit, logsumexp
+from threadpoolctl import ThreadpoolController
 
 try:
     from sklearn.exceptions import ConvergenceWarning
@@ -40,6 +41,7 @@ HERE = Path(__file__).resolve().parent
 GRADIENT = 1e-12  # of an exact M-step's objective, per row and per root mean square of the column
 WARM = 3  # iterations that the seconds per iteration leave out
 COLLAPSED = 1e-6  # σ_j over the standard deviation of y below which an expert sits on a few rows: ℓ is unbounded
+FEW = 20_000  # rows below which scikit-learn has one thread: more wait for each other, and long if a core is busy
 R_SECONDS = 3600.0  # an R run that takes longer is ended
 
 
@@ -367,6 +369,10 @@ class ScikitLearn(TwoSteps):
         return np.tile(problem.g, (problem.k, 1)), np.repeat(np.arange(problem.k), len(problem.y))
 
     def m_step(self, problem: Problem, layout: Any, r: np.ndarray, last: Parameters | None) -> Parameters:
+        with pools().limit(limits=1 if len(problem.y) < FEW else None, user_api="openmp"):
+            return self._maximum(problem, layout, r, last)
+
+    def _maximum(self, problem: Problem, layout: Any, r: np.ndarray, last: Parameters | None) -> Parameters:
         copies, labels = layout
         gate = self._logistic(copies, labels, r.T.ravel(), None if last is None else last.gate)
         if problem.family == "gaussian":
@@ -405,6 +411,12 @@ class ScikitLearn(TwoSteps):
         if len(coefficients) == 1:
             coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
         return coefficients - coefficients[0]
+
+
+@cache
+def pools() -> ThreadpoolController:
+    """The thread pools loaded by now."""
+    return ThreadpoolController()
 
 
 class FromR(ABC):

@@ -1,7 +1,8 @@
 """This package as a contestant among its peers, and its own fit from its own starts.
 
-`Ours` iterates from the very responsibilities that the others start from, under their stopping rule; `best_over_restarts`
-is what a user gets: `fit_problem` with its own starts and its own rule. The intercept is a column of ones to all of them.
+`Ours` iterates from the very responsibilities that the others start from, under their stopping rule;
+`best_over_restarts` is what a user gets: `fit_problem` with its own starts and its own rule. The intercept is a column
+of ones to all of them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Ours(InProcess):
 
 
 def mixture_of(data: Problem | DataSet) -> Mixture:
-    """The package's own problem; a gate's column that an expert sees too is one column, as with the names of a table."""
+    """The package's own problem; a column that gate and experts share is one column, as with the names of a table."""
     x, g = data.x, data.g
     if g is x:
         return Mixture.of(x, data.y, data.k, data.family, intercept=False)

@@ -5,6 +5,7 @@ from moe_theory.algorithms.em import EM, GeneralisedEM
 from moe_theory.algorithms.gradient import GradientDescent, GradientEM
 from moe_theory.algorithms.mirror_descent import MirrorDescent
 from moe_theory.algorithms.squarem import Squarem
+from moe_theory.algorithms.stochastic import StochasticGradient
 from moe_theory.algorithms.trace import Trace, run
 
-__all__ = ["EM", "Algorithm", "GeneralisedEM", "GradientDescent", "GradientEM", "MirrorDescent", "Squarem", "Trace", "run"]
+__all__ = ["EM", "Algorithm", "GeneralisedEM", "GradientDescent", "GradientEM", "MirrorDescent", "Squarem", "StochasticGradient", "Trace", "run"]

@@ -21,7 +21,12 @@ TOLERANCE = 1e-14  # on the Newton decrement, relative to the size of the parame
 MAX_NEWTON = 200
 MAX_CG = 200
 DIVERGED = 1e12
+SHORTEST = 1e-10  # fraction of a Newton step
 FLATTENED = 1e-8  # change of a curvature in one step that only a step much too long makes
+
+
+class SingularError(DegenerateError):
+    """No minimum, or none that is unique: the curvature vanishes in some direction."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +79,7 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
     Raises DegenerateError where the iterates diverge (the minimum is not attained) or no step decreases.
     """
     inverse = inverse_of(hessian, name)
-    best, contraction, longest = np.inf, 1.0, 1.0
+    best, contraction, longest, fresh = np.inf, 1.0, 1.0, True
     for _ in range(most):
         move = -inverse @ gradient
         decrement = float(np.sqrt(np.maximum(0.0, -gradient @ move)))
@@ -84,7 +89,7 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
             return Solution(point, hessian, decrement / aim)
         best = min(best, decrement)
         slope, fraction = gradient @ move, longest
-        while True:
+        while fraction >= SHORTEST:
             trial = point + fraction * move
             if fraction == 1.0 and contraction <= 0.1 and decrement * contraction <= aim:
                 # The step's contraction is known: to look at the gradient once more would cost a pass for nothing.
@@ -94,25 +99,29 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
             if np.isfinite(moved).all() and moved @ move <= -0.5 * slope:
                 break
             fraction /= 2
-            if fraction < 1e-10:
+        else:
+            if fresh:
                 raise DegenerateError(f"{name}: found no step that decreases its objective")
+            hessian = yield Ask("hessian", point)  # the secants have misled
+            inverse, contraction, longest, fresh = inverse_of(hessian, name), 1.0, 1.0, True
+            continue
         before, change = (point, gradient), moved - gradient
         point, gradient = trial, moved
         if np.max(np.abs(point)) > DIVERGED:
-            raise DegenerateError(f"{name}: diverges, the minimum is not attained")
+            raise SingularError(f"{name}: diverges, the minimum is not attained")
         remaining = float(np.sqrt(np.maximum(0.0, gradient @ inverse @ gradient)))
         contraction = remaining / decrement
         if contraction > 0.3 and remaining > 1e5 * aim:
             ahead = yield Ask("hessian", point)
             if np.all(np.diagonal(ahead) > FLATTENED * np.diagonal(hessian)):
-                inverse, hessian, contraction, longest = inverse_of(ahead, name), ahead, 1.0, 1.0
+                inverse, hessian, contraction, longest, fresh = inverse_of(ahead, name), ahead, 1.0, 1.0, True
             else:
                 # So far beyond the minimum that nothing curves: back, and not so far again.
                 (point, gradient), longest = before, fraction / 4
-                if longest < 1e-8:
-                    raise DegenerateError(f"{name}: its curvature vanishes on the way to the minimum")
+                if longest < SHORTEST:
+                    raise SingularError(f"{name}: its curvature vanishes on the way to the minimum")
         else:
-            inverse = _secant(inverse, fraction * move, change)
+            inverse, fresh = _secant(inverse, fraction * move, change), False
     raise DegenerateError(f"{name}: did not converge in {most} Newton steps")
 
 
@@ -152,7 +161,7 @@ def newton_cg(point: Array, gradient: Array, diagonal: Array, name: str, most: i
                 raise DegenerateError(f"{name}: found no step that decreases its objective")
         point, gradient = trial, moved
         if np.max(np.abs(point)) > DIVERGED:
-            raise DegenerateError(f"{name}: diverges, the minimum is not attained")
+            raise SingularError(f"{name}: diverges, the minimum is not attained")
     raise DegenerateError(f"{name}: did not converge in {most} Newton steps")
 
 
@@ -173,5 +182,5 @@ def inverse_of(hessian: Array, name: str) -> Array:
             raise np.linalg.LinAlgError
         factor = scipy.linalg.cho_factor(hessian / np.outer(scale, scale))
     except (np.linalg.LinAlgError, ValueError) as error:
-        raise DegenerateError(f"{name}: singular curvature (saturated, or features without full rank)") from error
+        raise SingularError(f"{name}: singular curvature (saturated, or features without full rank)") from error
     return scipy.linalg.cho_solve(factor, np.diag(1 / scale)) / scale[:, None]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from moe_theory.algorithms.degenerate import degenerate, is_saturated, refuse_collapse, refuse_vanished, saturation
-from moe_theory.algorithms.newton import MAX_NEWTON, Ask, Solver, drive, inverse_of, newton, newton_cg
+from moe_theory.algorithms.newton import MAX_NEWTON, Ask, SingularError, Solver, drive, inverse_of, newton, newton_cg
+from moe_theory.errors import DegenerateError
 from moe_theory.evaluation.softmax import Part, SoftmaxEvaluation
 from moe_theory.evaluation.softmax_kernels import (
     assembled,
@@ -46,18 +47,20 @@ def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = Fals
         _normal_experts(model, law, at, at.parts[offset:], theta)
     solvers: dict[int, Solver] = {}
     for i, part in enumerate(iterated):
-        name = f"the M-step of {model.name}, " + ("gate" if i < offset else f"expert {model.latent[i - offset]}")
+        name = "the gate" if i < offset else "its coefficients"
         point, slope, hessian = part.point.ravel(), part.slope.ravel(), part.hessian
         if hessian is not None and is_saturated(model, law, at, i, hessian):
             if one:
                 raise saturation(model, law, at, i)
-            solvers[i] = _from_zero(len(point), name)
+            solver = _from_zero(len(point), name)
         elif one and hessian is not None:
             theta[part.rows, part.columns] -= (inverse_of(hessian, name) @ slope).reshape(part.point.shape)
+            continue
         elif hessian is not None:
-            solvers[i] = newton(point, slope, hessian, name)
+            solver = newton(point, slope, hessian, name)
         else:
-            solvers[i] = newton_cg(point, slope, part.diagonal, name, 1 if one else MAX_NEWTON)
+            solver = newton_cg(point, slope, part.diagonal, name, 1 if one else MAX_NEWTON)
+        solvers[i] = _labelled(solver, model, law, at, i)
     if solvers:
         passes = _Passes(model, law, at)
         for i, solution in drive(solvers, passes.answer).items():
@@ -67,6 +70,18 @@ def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = Fals
             if solution.hessian is not None and is_saturated(model, law, at, i, solution.hessian):
                 raise saturation(model, law, at, i)
     return theta, residual
+
+
+def _labelled(solver: Solver, model: Model, law: Law, at: SoftmaxEvaluation, i: int) -> Solver:
+    """The solver with errors that name the label and its rows."""
+    try:
+        return (yield from solver)
+    except SingularError as error:
+        raise saturation(model, law, at, i) from error
+    except DegenerateError as error:
+        offset = len(at.parts) - at.layout.structure.k
+        label = i - offset if i >= offset else 1 + int(np.argmax(np.sum(at.parts[i].slope ** 2, axis=1)))
+        raise degenerate(model, law, at, label, str(error)) from error
 
 
 def _from_zero(size: int, name: str) -> Solver:

@@ -76,7 +76,7 @@ def kmeans_responsibilities(model: Model, data: Finite, rng: np.random.Generator
     for block in columns:
         sample.append(block[:, rows[(rows >= first) & (rows < first + block.shape[1])] - first])
         first += block.shape[1]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         # An empty cluster is no fault here: its label starts with its soft share of all rows.
         warnings.simplefilter("ignore", UserWarning)
         centres, _ = kmeans2(np.concatenate(sample, axis=1).T, k, minit="++", rng=rng)

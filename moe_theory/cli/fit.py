@@ -19,9 +19,10 @@ from moe_theory.datasets.table import Table, read_csv
 from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Penalty
 from moe_theory.mixture.fit import STARTS, TOLERANCE, MixtureFit, fit_problem
-from moe_theory.mixture.formula import Places, formula_problem, refuse_missing
-from moe_theory.mixture.problem import Problem
-from moe_theory.mixture.summary import plain, report, report_without_fit, summary
+from moe_theory.mixture.formula import formula_problem
+from moe_theory.mixture.problem import INTERCEPT, Problem
+from moe_theory.mixture.summary import by_row, plain, report, report_without_fit, summary
+from moe_theory.mixture.terms import Places, refuse_missing
 from moe_theory.structure import FAMILIES
 from moe_theory.validation import Array, whole_number
 
@@ -69,7 +70,9 @@ def fit(context: click.Context, data_file: str, as_json: bool, **options: Any) -
     _check(options)
     table = read_csv(data_file)
     prepare = _by_formula(table, options) if options["formula"] is not None else _by_columns(table, options)
-    prepare(counts[-1])  # what is wrong is said before the first fit
+    features = prepare(counts[-1]).features  # what is wrong is said before the first fit
+    if "figure" in files and {*features.experts, *features.gate} <= {INTERCEPT}:
+        raise InputError("--figure: expected a feature to draw against, got intercepts only")
     fits, failures = _fits(prepare, counts, options)
     best = _chosen(fits)
     if best is not None:
@@ -179,9 +182,9 @@ def _by_columns(table: Table, options: dict[str, Any]) -> Callable[[int], Proble
     missing = {name: np.array([cell in MISSING for cell in own]) for name, own in cells.items()}
     refuse_missing(missing, Places(table.name, table.lines))
     column = lambda name: None if options[name] is None else table.column(options[name])
-    stacked = lambda names: np.array([table.column(name) for name in names]).reshape(len(names), -1).T
+    stacked = lambda names: np.array([table.column(name) for name in names]).reshape(len(names), len(table.rows)).T
     y, weights, offset = column("response"), column("weights"), column("offset")
-    x, seen = stacked(features).reshape(len(table.rows), -1), stacked(gate) if gate else None
+    x, seen = stacked(features), stacked(gate) if gate else None
     assert y is not None
     return lambda k: Problem.of(
         x,
@@ -245,9 +248,9 @@ def _chosen(fits: dict[int, MixtureFit]) -> MixtureFit | None:
 def _candidate(k: int, found: MixtureFit | None, failure: InputError | None) -> dict[str, Any]:
     if found is None:
         return {"k": k, **dict.fromkeys(CRITERIA), "converged": False, "reason": "degenerate", "message": str(failure)}
-    criteria = {name: getattr(found, name) for name in CRITERIA if name != "parameters"}
-    criteria = {"k": k, "parameters": found.inference.parameters} | criteria
-    return plain(criteria | {"converged": found.converged, "reason": found.reason, "message": found.message})
+    criteria = {name: getattr(found.inference, name) for name in CRITERIA}
+    ended = {"converged": found.converged, "reason": found.reason, "message": found.message}
+    return plain({"k": k} | criteria | ended)
 
 
 # What is told ------------------------------------------------------------------------------------------------
@@ -257,15 +260,13 @@ def _show(best: MixtureFit | None, found: dict[str, Any]) -> None:
     out = console()
     if "candidates" in found:
         sheet = Sheet(title="Candidates", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        for name in ("experts", "parameters", "log-likelihood", "AIC", "BIC", "ICL"):
+        for name in ("k", "log-likelihood", "parameters", "AIC", "BIC", "ICL"):
             sheet.add_column(name, justify="right")
         sheet.add_column("")
         for c in found["candidates"]:
-            numbers = ["–" if c[n] is None else f"{c[n]:.3f}" for n in CRITERIA if n != "parameters"]
-            remark = "" if c["converged"] else c["reason"]
-            mark = "chosen" if best is not None and c["k"] == best.k else ""
-            parameters = "–" if c["parameters"] is None else str(c["parameters"])
-            sheet.add_row(str(c["k"]), parameters, *numbers, ", ".join(filter(None, (mark, remark))))
+            cells = ["–" if c[n] is None else f"{c[n]:.3f}" if isinstance(c[n], float) else str(c[n]) for n in CRITERIA]
+            remarks = ["chosen"] * (best is not None and c["k"] == best.k) + [c["reason"]] * (not c["converged"])
+            sheet.add_row(str(c["k"]), *cells, ", ".join(remarks))
         out.print(sheet)
     if best is None:
         click.echo(f"no fit: {found['message']}")
@@ -290,7 +291,7 @@ def _write(best: MixtureFit, files: dict[str, Path]) -> None:
             title = f"EM for {best.k} {best.problem.family} expert{'s' * (best.k > 1)}"
             contents[files["trace_figure"]] = _image(rate_figure(best.trace, best.rate, title), files["trace_figure"])
     if "out" in files:
-        contents[files["out"]] = _rows(best).encode()
+        contents[files["out"]] = _csv(*by_row(best)).encode()
     for path, content in contents.items():
         write_atomically(path, content)
 
@@ -301,21 +302,9 @@ def _image(figure: Any, path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _rows(best: MixtureFit) -> str:
-    """CSV: every row's likeliest expert and responsibilities, the experts' means, the mean (or the classes' shares)."""
-    labels, responsibilities, fitted = range(1, best.k + 1), best.responsibilities(), best.predict()
-    header = ["row", "expert", *(f"responsibility_{z}" for z in labels)]
-    columns = [responsibilities]
-    if best.problem.family == "multinomial":
-        header += [f"fitted_{c}" for c in best.problem.classes or range(fitted.shape[1])]
-        columns.append(fitted)
-    else:
-        header += [*(f"mean_{z}" for z in labels), "fitted"]
-        columns += [best.expert_means(), fitted[:, None]]
+def _csv(header: Sequence[str], values: Array) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    own = (np.argmax(responsibilities, axis=1) + 1).tolist()
-    for i, (label, values) in enumerate(zip(own, np.concatenate(columns, axis=1).tolist(), strict=True)):
-        writer.writerow([i, label, *values])
+    writer.writerow(["row", *header])
+    writer.writerows([i, *row] for i, row in enumerate(values.tolist()))
     return buffer.getvalue()

@@ -64,7 +64,8 @@ class SoftmaxEvaluation(Evaluation):
 
     parts: the gate first (none for one label), then the experts. target: Σ weight P(z|x,y) ⊗ x of the labels but the
     first, (k-1, d), which the gate's M-step has to match. mass: Σ weight P(z|x,y), (k,). squares: Σ weight
-    P(z|x,y) (y - η_z)² of normal experts, (k,). responsibilities: per block, (k, n); None where no M-step needs them.
+    P(z|x,y) (y - η_z)² of normal experts, (k,). responsibilities: per block, (k, n); None where they are those at θ and no
+    M-step needs them.
     sigma_floor: at which the gradient is projected.
     """
 
@@ -188,7 +189,7 @@ def evaluate_softmax(
         target,
         mass,
         squares,
-        tuple(kept) if kept else None,
+        tuple(kept) if kept else None if shares is None else tuple(shares),
         penalty.sigma_floor if penalty else 0.0,
     )
 

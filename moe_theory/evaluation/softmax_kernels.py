@@ -127,7 +127,7 @@ def _two_labels(score: Array, log_density: Array) -> tuple[Array, Array, Array]:
     """(log p(y|x), P(z|x), P(z|x,y)) from the gate's score and the two log densities: no cancellation between the
     densities, both labels' shares accurate however small."""
     prior, _, growth = _logistic(score)
-    other = log_density[0] - score
+    other = log_density[0] - np.maximum(score, -CLIP)  # as cut in growth
     posterior, decay, _ = _logistic(log_density[1] - other)
     # log p(y|x) = log P(z=2|x) + max + log(1 + e^-|gap|), and 1/growth is P(z=2|x).
     log_marginal = np.minimum(decay, 1.0 / decay)

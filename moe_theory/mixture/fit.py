@@ -259,7 +259,7 @@ class MixtureFit:
             return None
         try:
             return measure_rate(self.trace)
-        except InputError:
+        except (InputError, np.linalg.LinAlgError):  # too few steps, or a singular metric
             return None
 
     def summary(self) -> RenderableType:
@@ -273,25 +273,33 @@ class MixtureFit:
     def _block(self, x: ArrayLike | None, gate: ArrayLike | None, offset: ArrayLike | None, y: Array | None) -> list[Block]:
         return list(self.problem.law.blocks) if x is None else [self.problem.block(x, gate, offset, y)]
 
+    def shares_of(self, block: Block) -> Array:
+        """P(z|x,y), (n, k), of a block of the table's columns with responses."""
+        return e_step(self.layout, block, self.layout.predictors(self.theta))[2].T
+
+    def gate_at(self, table: Array) -> Array:
+        """P(z|x), (n, k), at rows given by all columns of the table, (D, n)."""
+        return gate_probabilities(self.layout.coefficients(self.theta)[2], table[self.layout.gate]).T
+
+    def means_at(self, table: Array) -> Array:
+        """E[y|x,z], (n, k), or class probabilities (n, k, C), at rows given by all columns of the table, (D, n)."""
+        block = Block(table, np.empty(0), 1.0)
+        with np.errstate(over="ignore"):
+            means = self.layout.family.mean(expert_predictors(self.layout, block, self.layout.coefficients(self.theta)[0]))
+        whole = np.moveaxis(means, 2, 0)
+        return whole if self.problem.family == "multinomial" else whole[:, :, 0]
+
     def gate_probabilities(
         self, x: ArrayLike | None = None, gate: ArrayLike | None = None, offset: ArrayLike | None = None
     ) -> Array:
         """P(z|x), (n, k), at new features or (None) at the fitted rows."""
-        own = self.layout.coefficients(self.theta)[2]
-        blocks = self._block(x, gate, offset, None)
-        return np.concatenate([gate_probabilities(own, b.x[self.layout.gate]) for b in blocks], axis=1).T
+        return np.concatenate([self.gate_at(b.x) for b in self._block(x, gate, offset, None)])
 
     def expert_means(
         self, x: ArrayLike | None = None, gate: ArrayLike | None = None, offset: ArrayLike | None = None
     ) -> Array:
-        """E[y|x,z], (n, k), or class probabilities (n, k, C)."""
-        own = self.layout.coefficients(self.theta)[0]
-        with np.errstate(over="ignore"):
-            means = [
-                self.layout.family.mean(expert_predictors(self.layout, b, own)) for b in self._block(x, gate, offset, None)
-            ]
-        whole = np.moveaxis(np.concatenate(means, axis=2), 2, 0)
-        return whole if self.problem.family == "multinomial" else whole[:, :, 0]
+        """E[y|x,z], (n, k), or class probabilities (n, k, C), at new features or (None) at the fitted rows."""
+        return np.concatenate([self.means_at(b.x) for b in self._block(x, gate, offset, None)])
 
     def predict(
         self, x: ArrayLike | None = None, gate: ArrayLike | None = None, offset: ArrayLike | None = None

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import builtins
-import copy
-import re
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +13,26 @@ from moe_theory.errors import InputError
 from moe_theory.evaluation import Penalty
 from moe_theory.mixture.fit import MixtureFit, fit_problem
 from moe_theory.mixture.problem import INTERCEPT, Problem
+from moe_theory.mixture.terms import (
+    DATA,
+    Places,
+    Terms,
+    data_of,
+    is_text,
+    matrix_of,
+    names_of,
+    numbers_of,
+    parsed,
+    response_of,
+    used,
+    variables,
+)
 from moe_theory.structure import FAMILIES
 from moe_theory.validation import Array
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from rich.console import RenderableType
-
-SHOWN = 5  # rows named in a message
-TEXT_FAMILIES = ("binomial", "multinomial")  # whose responses may be text
 
 
 def fit_formula(
@@ -65,34 +70,6 @@ def fit_formula(
     return FormulaFit(fit_problem(problem, penalty=Penalty(ridge, sigma_floor), **options), terms)
 
 
-@dataclass(frozen=True)
-class Places:
-    """How messages call the data and its rows, by number from 0 or by their lines in a file."""
-
-    name: str = "data"
-    lines: Sequence[int] | None = None
-
-    def of(self, rows: Sequence[int] | Array) -> str:
-        """row 3; rows 3, 5, 8; lines 5, 7, 10, …"""
-        unit = "row" if self.lines is None else "line"
-        shown = [str(r if self.lines is None else self.lines[r]) for r in rows[:SHOWN]]
-        return f"{unit}{'s' if len(rows) > 1 else ''} {', '.join(shown)}{', …' if len(rows) > SHOWN else ''}"
-
-
-DATA, FRAME = Places(), Places("frame")
-
-
-def refuse_missing(missing: Mapping[str, Array], places: Places) -> None:
-    """InputError where a column, {name: (n,) whether each value is missing}, has any."""
-    count = {name: int(np.sum(where)) for name, where in missing.items() if np.any(where)}
-    if count:
-        rows = np.flatnonzero(np.logical_or.reduce([missing[name] for name in count]))
-        raise InputError(
-            f"{places.name}: expected no missing values, got {sum(count.values())} in"
-            f" column{'s' if len(count) > 1 else ''} {', '.join(count)} ({places.of(rows)})"
-        )
-
-
 def formula_problem(
     formula: str,
     frame: DataFrame | Mapping[str, ArrayLike],
@@ -106,24 +83,24 @@ def formula_problem(
     """What `fit_formula` fits, and the terms that make the same features of other frames."""
     if family not in FAMILIES:
         raise InputError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}")
-    data = _frame(frame, places)
+    data = data_of(frame, places)
     named = {"weights": weights, "offset": offset}
     columns = {argument: c for argument, c in named.items() if isinstance(c, str)}
-    lhs, *rhs = _parsed(formula, [str(c) for c in data.columns if c not in columns.values()])
-    read = _variables(data.columns, lhs, *rhs)
-    data = _used(data, {"formula": read} | {a: [c] for a, c in columns.items()}, places)
+    lhs, *rhs = parsed(formula, [str(c) for c in data.columns if c not in columns.values()])
+    read = variables(data.columns, lhs, *rhs)
+    data = used(data, {"formula": read} | {a: [c] for a, c in columns.items()}, places)
     for column in data.select_dtypes("category"):  # as R: levels that never occur are no features
         data[column] = data[column].cat.remove_unused_categories()
-    y, reading = _response(lhs, data, family, places)
-    parts = [_matrix(part, data, places) for part in rhs]
-    names = [_names(part) for part in parts]
+    y, reading = response_of(lhs, data, family, places)
+    parts = [matrix_of(part, data, places) for part in rhs]
+    names = [names_of(part) for part in parts]
     # An intercept of both is the problem's own; that of one alone is a feature like any other.
     constant = all(INTERCEPT in own for own in names)
-    specs, text = tuple(part.model_spec for part in parts), frozenset(c for c in read if _is_text(data[c]))
+    specs, text = tuple(part.model_spec for part in parts), frozenset(c for c in read if is_text(data[c]))
     terms = Terms(formula, *reading, specs, text, constant, columns.get("offset"))
     x, gate = terms.features(parts)
     kept = [tuple(n for n in own if not (constant and n == INTERCEPT)) for own in names]
-    weight, shift = (_numbers(argument, data, value) for argument, value in named.items())
+    weight, shift = (numbers_of(argument, data, value) for argument, value in named.items())
     problem = Problem.of(
         x,
         y,
@@ -139,65 +116,6 @@ def formula_problem(
         classes=terms.classes,
     )
     return problem, terms
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a formula has learnt from the frame it was fitted to, so that it can read others.
-
-    response: its column, where it is one. classes: of a response of text, in order of their codes. lhs, parts:
-    formulaic's specs of other responses, of the experts and (where there is a bar) the gate. text: which columns are.
-    constant: whether all parts have an intercept, which `Problem` then adds itself. offset: its column.
-    """
-
-    formula: str
-    response: str
-    classes: tuple[str, ...]
-    lhs: Any
-    parts: tuple[Any, ...]
-    text: frozenset[str]
-    constant: bool
-    offset: str | None
-
-    def read(
-        self, frame: DataFrame | Mapping[str, ArrayLike], offset: ArrayLike | None, response: bool
-    ) -> tuple[Array, Array | None, ArrayLike | None, Array | None]:
-        """(x (n, d), gate (n, g), offset (n,), y (n,)) as the fit's methods take them; y only with `response`.
-
-        Raises InputError for columns that are not there, missing values, levels and classes that the fit has not seen.
-        """
-        given = _frame(frame, FRAME)
-        wanted = {"frame": _variables(given.columns, *self.parts), "offset": [self.offset] if self.offset else []}
-        if response:
-            wanted["y"] = [self.response] if self.classes else _variables(given.columns, self.lhs)
-        data = _used(given, wanted, FRAME)
-        for column in data:
-            if _is_text(data[column]) != (column in self.text):
-                kinds = ("text", "numbers") if column in self.text else ("numbers", "text")
-                raise InputError(f"frame: expected {kinds[0]} in column {column}, as in the fit, got {kinds[1]}")
-        x, gate = self.features([_matrix(part, data, FRAME) for part in self.parts])
-        shift = offset if self.offset is None else _numbers("offset", data, self.offset)
-        if not response:
-            return x, gate, shift, None
-        return x, gate, shift, self.codes(data) if self.classes else np.asarray(_matrix(self.lhs, data, FRAME))[:, 0]
-
-    def features(self, matrices: Sequence[Any]) -> tuple[Array, Array | None]:
-        """(x, gate or None) of formulaic's matrices, less the intercepts if `Problem` adds them."""
-        arrays = [
-            np.asarray(m)[:, [not self.constant or name != INTERCEPT for name in _names(m)]].astype(float)
-            for m in matrices
-        ]
-        return arrays[0], arrays[1] if len(arrays) > 1 else None
-
-    def codes(self, data: DataFrame) -> Array:
-        """A response of text as places among the classes, (n,)."""
-        codes = {name: float(i) for i, name in enumerate(self.classes)}
-        text = [str(value) for value in data[self.response]]
-        unknown = [i for i, value in enumerate(text) if value not in codes]
-        if unknown:
-            got = f"got {text[unknown[0]]!r} in row {unknown[0]}"
-            raise InputError(f"y: expected one of {_listed(self.classes)} in column {self.response}, {got}")
-        return np.array([codes[value] for value in text])
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,186 +166,3 @@ class FormulaFit:
     ) -> tuple[Array, Array]:
         """(y (n,), labels (n,) in 1 … k) drawn at each row; responses of text by their codes."""
         return self.fit.sample(seed, **self._given(frame, offset))
-
-
-# Formulaic, with one line for what goes wrong ----------------------------------------------------------------
-
-
-def _formulaic() -> ModuleType:
-    try:
-        import formulaic
-    except ImportError as error:
-        raise InputError(
-            "formula: expected the formulaic package, which is not installed: pip install 'moe-theory[formula]'"
-        ) from error
-    return formulaic
-
-
-def _parsed(formula: str, columns: Sequence[str]) -> tuple[Any, ...]:
-    """Formulaic's terms of the response, the experts and, after a bar, the gate."""
-    expected = "formula: expected RESPONSE ~ FEATURES [| GATE]"
-    library = _formulaic()
-    if not isinstance(formula, str):
-        raise InputError(f"{expected}, got {type(formula).__name__}")
-    try:
-        found = library.Formula(formula, _context={"__formulaic_variables_available__": list(columns)})
-    except Exception as error:  # a formula may fail in any way
-        raise InputError(f"{expected}, got {formula!r} ({_reason(error)})") from error
-    lhs, rhs = getattr(found, "lhs", None), getattr(found, "rhs", None)
-    if lhs is None or not len(lhs):
-        raise InputError(f"{expected}, got no response in {formula!r}")
-    if isinstance(lhs, tuple):
-        raise InputError(f"{expected}, got a bar before the ~ in {formula!r}")
-    parts = rhs if isinstance(rhs, tuple) else (rhs,)
-    if len(parts) > 2:
-        raise InputError(f"{expected}, got {len(parts) - 1} bars in {formula!r}")
-    return (lhs, *parts)
-
-
-def _variables(columns: Iterable[str], *parts: Any) -> list[str]:
-    """The columns that formulas or specs read, sorted, and names that should be columns but are not."""
-    from formulaic.transforms import TRANSFORMS
-
-    there, found = set(columns), set()
-    for factor in {factor.expr for part in parts for term in getattr(part, "formula", part) for factor in term.factors}:
-        if factor in there:
-            found.add(factor)
-            continue
-        found |= set(re.findall("`([^`]+)`", factor))
-        try:
-            nodes = list(ast.walk(ast.parse(re.sub("`[^`]+`", "None", factor), mode="eval")))
-        except SyntaxError as error:
-            raise InputError(f"formula: expected terms in Python's notation, got {factor!r} ({error.msg})") from error
-        functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-        functions |= {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
-        for node in nodes:
-            if isinstance(node, ast.Name) and (
-                node.id in there or not (id(node) in functions or node.id in TRANSFORMS or hasattr(builtins, node.id))
-            ):
-                found.add(node.id)
-    return sorted(found)
-
-
-def _frame(frame: Any, places: Places) -> DataFrame:
-    _formulaic()
-    import pandas as pd
-
-    if not isinstance(frame, pd.DataFrame | Mapping):
-        raise InputError(
-            f"{places.name}: expected a pandas data frame or a mapping of columns, got {type(frame).__name__}"
-        )
-    try:
-        data = pd.DataFrame(frame).reset_index(drop=True).infer_objects()
-    except ValueError as error:
-        raise InputError(f"{places.name}: expected columns of one length ({error})") from error
-    if not len(data):
-        raise InputError(f"{places.name}: expected at least one row, got none")
-    return data
-
-
-def _used(data: DataFrame, wanted: Mapping[str, Sequence[str]], places: Places) -> DataFrame:
-    """The columns that are wanted, {argument: names}: all there, and without missing values."""
-    for argument, names in wanted.items():
-        unknown = [c for c in names if c not in data.columns]
-        if unknown:
-            raise InputError(f"{argument}: expected columns among {_listed(data.columns)}, got {_listed(unknown)}")
-    twice = data.columns[data.columns.duplicated()]
-    if len(twice):
-        raise InputError(f"{places.name}: expected distinct columns, got {twice[0]} twice")
-    columns = list(dict.fromkeys(c for names in wanted.values() for c in names))
-    refuse_missing({c: data[c].isna().to_numpy(dtype=bool) for c in columns}, places)
-    return data[columns].copy()
-
-
-def _matrix(terms: Any, data: DataFrame, places: Places) -> Any:
-    """Formulaic's model matrix of a formula's part, or of the spec of one, all finite."""
-    from formulaic.errors import DataMismatchWarning
-
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", DataMismatchWarning)
-            # A copy: formulaic writes what it sees into a spec, even where it then refuses it.
-            matrix = copy.deepcopy(terms).get_model_matrix(data, output="numpy", na_action="ignore")
-            finite = np.isfinite(np.asarray(matrix, dtype=float))
-    except DataMismatchWarning as warning:
-        raise _unseen(terms, data, str(warning), places) from warning
-    except Exception as error:  # terms are Python expressions, which may fail in any way
-        raise InputError(f"formula: expected terms that can be evaluated on the data: {_reason(error)}") from error
-    if not finite.all():
-        row, column = (int(i) for i in np.argwhere(~finite)[0])
-        name = matrix.model_spec.column_names[column]
-        raise InputError(f"formula: expected finite values, got {matrix[row, column]:g} in {name}, {places.of([row])}")
-    return matrix
-
-
-def _names(matrix: Any) -> tuple[str, ...]:
-    """The features' names, formulaic's but for the intercept."""
-    return tuple(
-        INTERCEPT if str(part.term) == "1" else str(column)
-        for part in matrix.model_spec.structure
-        for column in part.columns
-    )
-
-
-def _response(lhs: Any, data: DataFrame, family: str, places: Places) -> tuple[Array, tuple[str, tuple[str, ...], Any]]:
-    """(y (n,), the first fields of `Terms` that say how it is read)."""
-    factors = [factor for term in lhs for factor in term.factors]
-    column = factors[0].expr if len(factors) == 1 else ""
-    if column not in data.columns or not _is_text(data[column]):
-        matrix = _matrix(lhs, data, places)
-        if matrix.shape[1] != 1:
-            got = f"{matrix.shape[1]} ({_listed(matrix.model_spec.column_names)})"
-            raise InputError(f"formula: expected a response in one column, got {got}")
-        return np.asarray(matrix, dtype=float)[:, 0], (column, (), matrix.model_spec)
-    own = data[column]
-    if family not in TEXT_FAMILIES:
-        raise InputError(f"y: expected numbers for {family} experts, got text in column {column} ({str(own[0])!r})")
-    classes = tuple(map(str, own.cat.categories)) if hasattr(own, "cat") else tuple(sorted(set(own.astype(str))))
-    if len(classes) < 2 or (family == "binomial" and len(classes) > 2):
-        least = "two" if family == "binomial" else "at least two"
-        got = f"{len(classes)} in column {column} ({_listed(classes)})"
-        raise InputError(f"y: expected {least} different values for {family} experts, got {got}")
-    terms = Terms("", column, classes, None, (), frozenset(), False, None)
-    return terms.codes(data), (column, classes, None)
-
-
-def _is_text(column: Any) -> bool:
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
-    return not (is_numeric_dtype(column) or is_bool_dtype(column))
-
-
-def _numbers(argument: str, data: DataFrame, value: Any) -> Any:
-    """A column as numbers if `value` is the name of one, else `value`."""
-    if not isinstance(value, str):
-        return value
-    if _is_text(data[value]):
-        raise InputError(f"{argument}: expected numbers in column {value}, got text ({str(data[value][0])!r})")
-    return data[value].to_numpy(dtype=float)
-
-
-def _unseen(terms: Any, data: DataFrame, warning: str, places: Places) -> InputError:
-    """The error for levels that the fit has not seen, with the column where it can be told."""
-    for factor, (_, state) in getattr(terms, "encoder_state", {}).items():
-        read = re.fullmatch(r"(?:C\()?`?([^`,()]+)`?(?:,.*|\))?", str(factor), re.DOTALL)
-        if read and read[1].strip() in data.columns and "categories" in state:
-            column, levels = data[read[1].strip()], state["categories"]
-            unknown = ~column.isin(levels).to_numpy(dtype=bool)
-            if unknown.any():
-                row = int(np.argmax(unknown))
-                got = f"got {str(column.iloc[row])!r} in row {row}"
-                return InputError(f"{places.name}: expected one of {_listed(levels)} in column {column.name}, {got}")
-    levels = re.search(r"\{.*\}", warning)
-    return InputError(f"{places.name}: expected levels that the fit has seen, got {levels[0] if levels else 'others'}")
-
-
-def _listed(names: Iterable[Any], most: int = 20) -> str:
-    found = [str(n) for n in names]
-    return ", ".join(found[:most]) + (", …" if len(found) > most else "")
-
-
-def _reason(error: Exception) -> str:
-    """The first line of a message, as one sentence's part."""
-    text = str(getattr(error, "msg", error)).strip()
-    return (text.split("\n")[0] or type(error).__name__).rstrip(".")

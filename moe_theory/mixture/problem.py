@@ -79,6 +79,7 @@ class Problem:
 
     model: a softmax mixture with a design. law: the table. features: their names. family: of the experts. classes: the
     labels of a response that is not numeric or multinomial, in order of their codes. rows: total weight, the n of BIC.
+    intercept: whether `of` put a constant before both.
     """
 
     model: Model
@@ -87,6 +88,7 @@ class Problem:
     family: str
     classes: tuple[str, ...]
     rows: float
+    intercept: bool = True
 
     @classmethod
     def of(
@@ -149,14 +151,14 @@ class Problem:
         if gate is not None and k > 1:
             _check_rank("gate", law, features, tuple(features.gate_column(name) for name in other))
         total = float(n if weight is None else np.sum(weight))
-        return cls(model, law, features, family, tuple(map(str, classes)), total)
+        return cls(model, law, features, family, tuple(map(str, classes)), total, intercept)
 
     def block(
         self, x: ArrayLike, gate: ArrayLike | None = None, offset: ArrayLike | None = None, y: Array | None = None
     ) -> Block:
         """New rows, (n, d) and (n, g) as in `of`, as a block of the table's columns; InputError for other shapes, or an
         offset that is missing or too much."""
-        first = int(INTERCEPT in self.features.experts)
+        first = int(self.intercept)
         experts = real_array("x", x, ndim=2)
         if experts.shape[1] != len(self.features.experts) - first:
             raise InputError(f"x: expected {len(self.features.experts) - first} features, got {experts.shape[1]}")

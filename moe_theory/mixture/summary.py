@@ -114,6 +114,17 @@ def _problem(problem: Problem) -> dict[str, Any]:
     }
 
 
+def by_row(fit: MixtureFit) -> tuple[list[str], Array]:
+    """(names, (n, columns)): every row's responsibilities, experts' means and mean; of classes, the mean's shares."""
+    labels, fitted = range(1, fit.k + 1), fit.predict()
+    names = [f"responsibility_{z}" for z in labels]
+    if fit.problem.family == "multinomial":
+        classes = fit.problem.classes or range(fitted.shape[1])
+        return [*names, *(f"fitted_{c}" for c in classes)], np.hstack([fit.responsibilities(), fitted])
+    names += [*(f"mean_{z}" for z in labels), "fitted"]
+    return names, np.hstack([fit.responsibilities(), fit.expert_means(), fitted[:, None]])
+
+
 def plain(value: Any) -> Any:
     """Arrays and tuples as lists, numbers that are not finite as None."""
     if isinstance(value, dict):
