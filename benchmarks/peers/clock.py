@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -111,26 +110,24 @@ def speed_bars(timings: Sequence[Timing], peers: Sequence[Contestant]) -> list[B
             least = needed(peer)
             if least is not None:
                 found = next((median(t.ratio) for t in timings if (t.n, t.name) == (n, peer.name)), None)
-                bars.append(bar_of(f"n {n:,}: {peer.name}", f"at least {least:.0f} times ours", found, least))
+                met = None if found is None else found >= least
+                bars.append(Bar(f"n {n:,}: {peer.name}", f"at least {least:.0f} times ours", times(found), met))
     return bars
 
 
-def bar_of(what: str, word: str, found: float | None, least: float) -> Bar:
-    return Bar(
-        what, word, ABSENT if found is None else f"{shown(found)} times", None if found is None else found >= least
-    )
-
-
-def memory_bars(measured: Sequence[Memory]) -> list[Bar]:
+def memory_bars(sizes: Sequence[int], measured: Sequence[Memory]) -> list[Bar]:
     """Ours: EM, and the whole fit."""
     bars = []
-    for m in measured:
-        if m.what in (EXACT.name, FIT):
-            what = f"n {m.n:,}: memory of {described(m.what)}"
-            bars.append(
-                Bar(what, f"at most {LIGHT:.0f} times the data", f"{shown(m.multiple)} times", m.multiple <= LIGHT)
-            )
+    for n in sizes:
+        for what in (EXACT.name, FIT):
+            found = next((m.multiple for m in measured if (m.n, m.what) == (n, what)), None)
+            word, least = f"n {n:,}: memory of {described(what)}", f"at most {LIGHT:.0f} times the data"
+            bars.append(Bar(word, least, times(found), None if found is None else found <= LIGHT))
     return bars
+
+
+def times(found: float | None) -> str:
+    return ABSENT if found is None else f"{shown(found)} times"
 
 
 def described(what: str) -> str:
@@ -158,16 +155,15 @@ def speed_table(timings: Sequence[Timing], peers: Sequence[Contestant]) -> Table
                 verdict(met) + ("" if met is None else f" ({least:.0f})"),
             )
     table.foot = (
-        "× ours: median of the ratios to ours of the same round; against: which of ours; |Δℓ|: difference in ℓ from the "
-        "exact one after as many iterations; bar: how many times slower than ours it has to be."
+        "× ours: median of the ratios to ours of the same round; against: which of ours; |Δℓ|: difference in ℓ from our "
+        "exact one after as many iterations; bar: how many times slower than ours."
     )
     return table
 
 
 def memory_table(measured: Sequence[Memory]) -> Table:
-    table = Table(
-        "Peak memory beyond the data, each in a process of its own", ("contestant", "n", "MiB", "× data", "bar")
-    )
+    title = "Peak memory beyond the data, each in a process of its own"
+    table = Table(title, ("contestant", "MiB", "× data", "bar"))
     for n in dict.fromkeys(m.n for m in measured):
         own = [m for m in measured if m.n == n]
         table.add(f"n {n:,}: data of {shown(own[0].data_mib)} MiB")
@@ -238,9 +234,3 @@ def cost_table(found: Sequence[Cost]) -> Table:
     table.add("all", "", "", overall[0], "", "", overall[1])
     table.foot = "exponent: of k, from the line above (all: least squares on the logarithms of the medians)."
     return table
-
-
-def record(timings: Sequence[Timing], measured: Sequence[Memory], found: Sequence[Cost]) -> dict[str, Any]:
-    """Every figure, for JSON."""
-    memory = [asdict(m) | {"multiple": m.multiple} for m in measured]
-    return {"timings": [asdict(t) for t in timings], "memory": memory, "cost": [asdict(c) for c in found]}

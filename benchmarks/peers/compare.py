@@ -9,12 +9,14 @@ Exit code 1 if a bar is not met. What it all means: docs/peers.md.
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,44 +77,37 @@ def main() -> int:
     console.print()
     table.show(console)
     if options.markdown is not None:
-        words = [*head, "`" + " ".join(["python benchmarks/peers/compare.py", *sys.argv[1:]]) + "`"]
-        write_measured(
-            options.markdown,
-            "\n".join(f"- {w}" for w in words) + "\n\n" + "\n".join(t.markdown() for t in [table, *tables]),
-        )
+        command = f"`{shlex.join(['python', 'benchmarks/peers/compare.py', *sys.argv[1:]])}`"
+        lines = [f"- {line}" for line in (command, *head)]
+        write_measured(options.markdown, "\n".join([*lines, "", *(t.markdown() for t in (table, *tables))]))
     return int(any(b.met is False for b in bars))
 
 
 def parts(options: argparse.Namespace, sets: Sequence[DataSet], here: Sequence[Contestant]) -> Iterator[Report]:
     """What there is to measure, each part when it is done."""
     if sets:
-        contestants = [*OURS, *here]
-        names = frozenset(c.name for c in OURS)
-        total = sum(
-            1 + options.starts * sum(c.supports(p) is None for c in contestants) for d in sets for p in d.problems(1)
-        )
-        with progress(total) as ran:
-            found = [
-                likelihoods.compare(d, contestants, names, options.starts, options.max_iterations, ran) for d in sets
-            ]
+        able = [sum(c.supports(d.problems(1)[0]) is None for c in (*OURS, *here)) for d in sets]
+        with progress(sum(1 + options.starts * count for count in able)) as ran:
+            compare = partial(likelihoods.compare, ours=OURS, peers=here, starts=options.starts, ran=ran)
+            found = [compare(d, most=options.max_iterations) for d in sets]
         tables = [likelihoods.summary(found), likelihoods.details(found), likelihoods.words(found)]
         yield tables, [likelihoods.bar(found)], {"sets": likelihoods.record(found)}
-    timings: list[clock.Timing] = []
-    measured: list[memory.Memory] = []
     if options.n:
+        whats = [memory.FIT, *(c.name for c in memory.in_process())]
+        timings: list[clock.Timing] = []
+        measured: list[memory.Memory] = []
         with progress(None) as ran:
             for n in options.n:
                 timings += clock.take_turns(n, options.rounds, here, ran)
-                for what in [memory.FIT, *(c.name for c in memory.in_process())]:
-                    known = memory.measure(what, n)
-                    measured += [] if known is None else [known]
+                for what in whats:
+                    measured += memory.measure(what, n)
                     ran(f"n {n:,}, memory of {what}")
         tables = [clock.speed_table(timings, here), clock.memory_table(measured)]
-        bars = [*clock.speed_bars(timings, peers()), *clock.memory_bars(measured)]
-        yield tables, bars, clock.record(timings, measured, [])
+        bars = [*clock.speed_bars(timings, peers()), *clock.memory_bars(options.n, measured)]
+        yield tables, bars, {"timings": list(map(asdict, timings)), "memory": list(map(asdict, measured))}
     with progress(len(clock.LABELS) * options.rounds) as ran:
         costs = clock.costs(options.rounds, ran)
-    yield [clock.cost_table(costs)], [], clock.record(timings, measured, costs)
+    yield [clock.cost_table(costs)], [], {"costs": list(map(asdict, costs))}
 
 
 def verdicts(bars: Sequence[Bar]) -> Table:

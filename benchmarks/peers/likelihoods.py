@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .contestants import COLLAPSED, Contestant, Problem, Result
+from .contestants import COLLAPSED, Contestant, Result
 from .ours import best_over_restarts
 from .problems import DataSet
 from .tables import ABSENT, Bar, Table, median, shown, verdict
@@ -58,27 +58,28 @@ class Comparison:
 
 def compare(
     data: DataSet,
-    contestants: Sequence[Contestant],
-    ours: frozenset[str],
+    ours: Sequence[Contestant],
+    peers: Sequence[Contestant],
     starts: int,
     most: int,
     ran: Callable[[str], None],
 ) -> Comparison:
-    """Everybody who can, from the same starts; ran: told what has been run."""
+    """Everybody who can, from the same starts, at most so many iterations; ran: told what has been run."""
     problems = data.problems(starts)
-    able = [c for c in contestants if c.supports(problems[0]) is None]
-    found: dict[str, list[Result]] = {c.name: [] for c in able}
-    for problem in problems:
-        for contestant in able:
-            found[contestant.name].append(contestant.run(problem, most, TOLERANCE))
+    able = [c for c in (*ours, *peers) if c.supports(problems[0]) is None]
+    results: list[list[Result]] = [[] for _ in able]
+    for problem in problems:  # by turns, so that a slow spell hits all
+        for contestant, made in zip(able, results, strict=True):
+            made.append(contestant.run(problem, most, TOLERANCE))
             ran(f"{problem.name}, {contestant.name}")
-    runs = [Runs(name, name in ours, results, [unbounded(data, r) for r in results]) for name, results in found.items()]
     own = best_over_restarts(data, RESTARTS)
     ran(f"{data.name}, {own.name}")
-    return Comparison(data, runs, Runs(own.name, True, [own], [unbounded(data, own)]))
+    flags = lambda made: [unbounded(data, result) for result in made]
+    runs = [Runs(c.name, c in ours, made, flags(made)) for c, made in zip(able, results, strict=True)]
+    return Comparison(data, runs, Runs(own.name, True, [own], flags([own])))
 
 
-def unbounded(data: DataSet | Problem, result: Result) -> bool:
+def unbounded(data: DataSet, result: Result) -> bool:
     """Did an expert end on a few rows?"""
     sigma = None if result.parameters is None else result.parameters.sigma
     return sigma is not None and bool(np.min(sigma) < COLLAPSED * float(np.std(data.y)))
@@ -154,7 +155,7 @@ def details(comparisons: Sequence[Comparison]) -> Table:
             )
     table.foot = (
         "there: starts that reach the contestant's best to 1e-6 |ℓ|; conv.: converged before the limit; iterations, ms: "
-        "medians over the starts; s: all together; MiB: largest peak beyond what the process held (R: by its own gc)."
+        "medians over the starts; s: all together; MiB: largest peak beyond what the process held (R's: by its gc)."
     )
     return table
 

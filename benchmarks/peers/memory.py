@@ -32,10 +32,7 @@ class Memory:
     n: int
     data_mib: float
     peak_mib: float
-
-    @property
-    def multiple(self) -> float:
-        return self.peak_mib / self.data_mib
+    multiple: float
 
 
 def in_process() -> list[InProcess]:
@@ -43,14 +40,13 @@ def in_process() -> list[InProcess]:
     return [Ours(), Ours(one_step=True), *(p for p in peers() if isinstance(p, InProcess) and p.available() is None)]
 
 
-def measure(what: str, n: int) -> Memory | None:
-    """In a fresh process; None where the system does not tell."""
+def measure(what: str, n: int) -> list[Memory]:
+    """In a fresh process; empty where the system does not tell."""
     command = [sys.executable, "-m", f"{__package__}.memory", what, str(n)]
     ended = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise RuntimeError(f"{what}: {(ended.stderr.strip().splitlines() or ['ended without a word'])[-1]}")
-    figures = json.loads(ended.stdout)
-    return None if figures is None else Memory(what, n, **figures)
+    return [Memory(what, n, data, peak, peak / data) for data, peak in json.loads(ended.stdout)]
 
 
 def work(what: str, problem: Problem) -> None:
@@ -69,11 +65,8 @@ def main() -> None:
     problem = timing(n)
     held = sum(a.nbytes for a in (problem.x, problem.y)) + (0 if problem.g is problem.x else problem.g.nbytes)
     before = reset_peak()
-    if before is None:
-        print("null")
-        return
     work(what, problem)
-    print(json.dumps({"data_mib": held / 2**20, "peak_mib": (memory("VmHWM") - before) / 1024}))
+    print(json.dumps([] if before is None else [[held / 2**20, (memory("VmHWM") - before) / 1024]]))
 
 
 if __name__ == "__main__":

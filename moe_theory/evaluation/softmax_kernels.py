@@ -126,30 +126,32 @@ def assembled(curvature: Array, q: int, d: int) -> tuple[Array | None, Array]:
 def _two_labels(score: Array, log_density: Array) -> tuple[Array, Array, Array]:
     """(log p(y|x), P(z|x), P(z|x,y)) from the gate's score and the two log densities: no cancellation between the
     densities, both labels' shares accurate however small."""
-    prior, _, growth = _logistic(score)
-    other = log_density[0] - np.maximum(score, -CLIP)  # as cut in growth
-    posterior, decay, _ = _logistic(log_density[1] - other)
-    # log p(y|x) = log P(z=2|x) + max + log(1 + e^-|gap|), and 1/growth is P(z=2|x).
-    log_marginal = np.minimum(decay, 1.0 / decay)
+    prior, decay = _logistic(score)
+    other = log_density[0] - score
+    posterior, decay_after = _logistic(log_density[1] - other)
+    # log p(y|x) = log P(z=2|x) + max + log(1 + e^-|gap|), and log P(z=2|x) = min(score, 0) - log(1 + e^-|score|).
+    log_marginal = np.minimum(decay_after, 1.0 / decay_after)
     log_marginal += 1.0
-    log_marginal /= growth
+    tail = np.minimum(decay, 1.0 / decay)
+    tail += 1.0
+    log_marginal /= tail
     np.log(log_marginal, out=log_marginal)
-    np.maximum(other, log_density[1], out=other)
-    log_marginal += other
+    log_marginal += np.minimum(score, 0.0, out=tail)
+    log_marginal += np.maximum(other, log_density[1], out=other)
     return log_marginal, prior, posterior
 
 
-def _logistic(score: Array) -> tuple[Array, Array, Array]:
-    """((1/(1+e^s), 1/(1+e^-s)) (2, n), e^-s, 1 + e^-s (n,)), scores cut at ±CLIP."""
+def _logistic(score: Array) -> tuple[Array, Array]:
+    """((1/(1+e^s), 1/(1+e^-s)) (2, n), e^-s (n,)), scores cut at ±CLIP."""
     both = np.empty((2, len(score)))
     decay = np.minimum(score, CLIP)
     np.maximum(decay, -CLIP, out=decay)
     np.negative(decay, out=decay)
     np.exp(decay, out=decay)
-    growth = 1.0 + decay
-    np.divide(1.0, growth, out=both[1])
+    np.add(decay, 1.0, out=both[1])
+    np.divide(1.0, both[1], out=both[1])
     np.multiply(decay, both[1], out=both[0])
-    return both, decay, growth
+    return both, decay
 
 
 def _log_softmax(scores: Array) -> tuple[Array, Array]:
