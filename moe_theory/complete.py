@@ -42,10 +42,10 @@ class CompleteKernels:
         return [[e.diff(s) for s in self.model.learnt] for e in self.model.log_joint]
 
     @cached_property
-    def _curvatures(self) -> dict[tuple[int, int], list[sp.Expr]]:
+    def _curvatures(self) -> dict[tuple[int, ...], list[sp.Expr]]:
         """{(a, b): -∂² log p(y,z|x)/∂η_a ∂η_b per label} of the pairs a <= b where some label's is not 0."""
         learnt = self.model.learnt
-        pairs = {}
+        pairs: dict[tuple[int, ...], list[sp.Expr]] = {}
         for a in range(len(learnt)):
             for b in range(a, len(learnt)):
                 values = [-slopes[a].diff(learnt[b]) for slopes in self._slopes]
@@ -56,7 +56,9 @@ class CompleteKernels:
     @cached_property
     def slopes(self) -> Entries:
         """∂ log p(y,z|x)/∂η_j by predictor j."""
-        columns = {(j,): [s[j] for s in self._slopes] for j in range(len(self.model.learnt))}
+        columns: dict[tuple[int, ...], list[sp.Expr]] = {
+            (j,): [s[j] for s in self._slopes] for j in range(len(self.model.learnt))
+        }
         return Entries.of(self.model, columns)
 
     @cached_property

@@ -53,7 +53,9 @@ class Design:
         for p in predictors:
             columns = tuple(column(p, name) for name in sees.get(p, names))
             if not columns or len(set(columns)) != len(columns):
-                raise InputError(f"sees: expected distinct features for {p}, at least one, got {tuple(sees.get(p, ()))}")
+                raise InputError(
+                    f"sees: expected distinct features for {p}, at least one, got {tuple(sees.get(p, ()))}"
+                )
             free.append(columns)
         return cls(names, tuple(free), tuple(column(p, offsets[p]) if p in offsets else None for p in predictors))
 

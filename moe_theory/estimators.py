@@ -27,7 +27,7 @@ from moe_theory.algorithms.starts import STARTS as KINDS
 from moe_theory.errors import InputError
 from moe_theory.evaluation import Layout, Penalty
 from moe_theory.laws.rows import Rows
-from moe_theory.mixture.fit import STARTS, TOLERANCE, MixtureFit, fit_problem
+from moe_theory.mixture.fit import STARTS, MixtureFit, fit_problem
 from moe_theory.mixture.problem import INTERCEPT, OFFSET, SCALE, Problem
 from moe_theory.validation import Array, positive_number, real_array, whole_number
 
@@ -67,7 +67,9 @@ class _View:
     turn: Array | None
 
     @classmethod
-    def of(cls, x: Array, weight: Array, columns: tuple[int, ...], names: Sequence[str], free: bool, flat: bool) -> _View:
+    def of(
+        cls, x: Array, weight: Array, columns: tuple[int, ...], names: Sequence[str], free: bool, flat: bool
+    ) -> _View:
         """free: an intercept is fitted too. flat: a ridge counts all slopes alike, so that columns are not scaled."""
         own, root = x[:, columns], np.sqrt(weight / np.mean(weight))[:, None]
         chosen = tuple(names[i] for i in columns)

@@ -101,7 +101,8 @@ class Model:
     design: which features each predictor sees (`designed`); None: every predictor sees all of them.
 
     The functions are called once per label with z a SymPy integer and every predictor a real SymPy symbol that
-    stands for η = x'θ_j (all of them, if the function takes **keywords). Raises InputError if they ask for a name that is not declared.
+    stands for η = x'θ_j (all of them, if the function takes **keywords). Raises InputError if they ask for a name
+    that is not declared.
 
     >>> from moe_theory.atoms import log_normal
     >>> model = Model("balanced", latent=(-1, 1), predictors=("beta",), gate=None,

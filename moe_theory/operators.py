@@ -16,9 +16,9 @@ import scipy.linalg
 
 from moe_theory.errors import InputError
 from moe_theory.evaluation import evaluate
-from moe_theory.evaluation.general import complete_information_general, is_flat, missing_information_general
 from moe_theory.evaluation.divergence import kl_general
 from moe_theory.evaluation.flat import mirror_map
+from moe_theory.evaluation.general import complete_information_general, is_flat, missing_information_general
 from moe_theory.kernels import kernels
 from moe_theory.laws.rows import Block, Law
 from moe_theory.model import Model
@@ -72,7 +72,7 @@ def complete_information(model: Model, law: Law, theta: Array) -> Array:
 
 
 def missing_information(model: Model, law: Law, theta: Array) -> Array:
-    """I_{z|x,y} = E[Cov(s|x,y) ⊗ xx'], (m d, m d); of any model the posterior covariance of the complete score, (p, p)."""
+    """I_{z|x,y} = E[Cov(s|x,y) ⊗ xx'], (m d, m d); in general the posterior covariance of the score, (p, p)."""
     if not is_flat(model):
         return missing_information_general(model, law, theta)
     k, rows = kernels(model).missing_information, law.rows(model, theta)

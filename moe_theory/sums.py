@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from moe_theory.kernels import unpack_upper
 from moe_theory.laws.rows import Block, Rows, weighted_gram
 from moe_theory.model import Model
 from moe_theory.validation import Array
@@ -50,9 +49,8 @@ class Information:
     ) -> None:
         self.m, self.rows, self.learnt = m, rows, learnt
         if keys is None:
-            self.entries = unpack_upper(list(constant), m)
-        else:
-            self.entries = [(a, b, value) for (a, b), value in zip(keys, constant, strict=True)]
+            keys = [(a, b) for a in range(m) for b in range(a, m)]
+        self.entries = [(a, b, value) for (a, b), value in zip(keys, constant, strict=True)]
         self.varying = [i for i, (_, _, value) in enumerate(self.entries) if value is None]
 
     def terms(self, block: Block, values: Sequence[Array | float]) -> list[Array]:

@@ -72,7 +72,8 @@ def full_rank(name: str, x: Array, labels: tuple[str, ...] | None = None, weight
     """
     # By slices: no copy of a large table is made.
     cuts = [slice(a, a + SLICE) for a in range(0, len(x), SLICE)]
-    full_rank_of(name, lambda: ((x[s], 1.0 if weight is None else weight[s]) for s in cuts), *x.shape, labels)
+    pieces = lambda: ((x[s], 1.0 if weight is None else weight[s]) for s in cuts)
+    full_rank_of(name, pieces, len(x), x.shape[1], labels)
 
 
 def full_rank_of(
@@ -93,7 +94,7 @@ def full_rank_of(
     scale = scale * np.sqrt(sum(np.sum((x / scale) ** 2, axis=0) for x, _ in pieces()) / n)
     triangle = np.empty((0, d))
     for x, weight in pieces():
-        triangle = np.linalg.qr(np.vstack([triangle, x / scale * np.sqrt(weight)[..., None]]), mode="r")
+        triangle = np.asarray(np.linalg.qr(np.vstack([triangle, x / scale * np.sqrt(weight)[..., None]]), mode="r"))
     r = np.abs(np.diagonal(triangle)) / np.sqrt(n)
     if np.min(r) < 1e-10:
         column = int(np.argmax(r < 1e-10))

@@ -118,7 +118,11 @@ def softmax_moe(k: int = 2, expert: str = "gaussian", classes: int = 3, common_s
             return y * own[0] + log_expit(-own[0])
         return log_poisson(y, own[0]) if expert == "poisson" else log_categorical(y, [sp.Integer(0), *own])
 
-    response = {"binomial": Values((0, 1)), "poisson": Counts(), "gaussian": Reals()}
+    response: dict[str, Reals | Values | Counts] = {
+        "binomial": Values((0, 1)),
+        "poisson": Counts(),
+        "gaussian": Reals(),
+    }
     return Model(
         f"softmax-{FAMILIES[expert]}" + (f"-{structure.k}" if structure.k != 2 else ""),
         latent=labels,

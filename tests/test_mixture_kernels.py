@@ -69,7 +69,7 @@ def test_spectrum_of_the_missing_information_matrix(mixture: Mixture) -> None:
 
 def test_em_step(mixture: Mixture) -> None:
     m = mixture
-    array, derived = both(m)
+    _, derived = both(m)
     expected = m.vector("em_step_vector")
     fast = mt.EM(m.model).step(m.theta, m.law)
     slow, residual = general_step(m.model, m.law, m.theta, derived.responsibilities)
@@ -123,6 +123,9 @@ def test_gates_far_out_and_sharp_experts_stay_exact(scale: float) -> None:
         theta[s.experts, :2] = rng.standard_normal((k, 2))
         theta[s.gate, :2] = scale * rng.standard_normal((k - 1, 2))
         theta[s.scales, problem.features.columns.index("(Intercept)")] = -np.log(1 + scale) / 2
-        array, derived = evaluate(problem.model, problem.law, theta), evaluate_general(problem.model, problem.law, theta)
+        array, derived = (
+            evaluate(problem.model, problem.law, theta),
+            evaluate_general(problem.model, problem.law, theta),
+        )
         assert array.objective == pytest.approx(derived.objective, rel=1e-12)
         close(array.gradient, derived.gradient, rtol=1e-11)

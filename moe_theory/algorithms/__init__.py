@@ -8,4 +8,15 @@ from moe_theory.algorithms.squarem import Squarem
 from moe_theory.algorithms.stochastic import StochasticGradient
 from moe_theory.algorithms.trace import Trace, run
 
-__all__ = ["EM", "Algorithm", "GeneralisedEM", "GradientDescent", "GradientEM", "MirrorDescent", "Squarem", "StochasticGradient", "Trace", "run"]
+__all__ = [
+    "EM",
+    "Algorithm",
+    "GeneralisedEM",
+    "GradientDescent",
+    "GradientEM",
+    "MirrorDescent",
+    "Squarem",
+    "StochasticGradient",
+    "Trace",
+    "run",
+]

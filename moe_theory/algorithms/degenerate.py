@@ -19,7 +19,9 @@ COLLAPSED = 1e-8  # sigma relative to the response's standard deviation, below w
 def degenerate(model: Model, law: Law, at: SoftmaxEvaluation, label: int, what: str) -> DegenerateError:
     """The error for the label at that position, with the rows it is responsible for (more than one half)."""
     given = at.responsibilities  # at a start they are not those of theta
-    shares = (responsibilities(at.layout, model, law, at.theta) if given is None else np.concatenate(given, axis=1))[label]
+    shares = (responsibilities(at.layout, model, law, at.theta) if given is None else np.concatenate(given, axis=1))[
+        label
+    ]
     rows = tuple(np.flatnonzero(shares > 0.5).tolist())
     shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
     where = f"{len(rows)} rows ({shown})" if rows else "no rows"

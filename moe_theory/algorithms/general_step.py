@@ -18,10 +18,9 @@ SWEEPS = 50
 LEAST = 1e-12  # curvature relative to the diagonal's, below which a group is not taken as convex
 
 
-def general_step(
-    model: Model, law: Law, theta: Array, responsibilities: Sequence[Array]
-) -> tuple[Array, float]:
-    """(argmax_φ Q, (m, d); the largest Newton decrement left, over its aim), with the responsibilities per block, (k, n).
+def general_step(model: Model, law: Law, theta: Array, responsibilities: Sequence[Array]) -> tuple[Array, float]:
+    """(argmax_φ Q, (m, d); the largest Newton decrement left, over its aim), with the responsibilities per block, (k,
+    n).
 
     Q separates into groups of predictors. A group is solved by Newton's method as a whole where -Q is convex at the
     start; otherwise, or where that fails, predictor by predictor in sweeps (a normal expert's mean, then its log σ).

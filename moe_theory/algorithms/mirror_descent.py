@@ -28,6 +28,8 @@ class MirrorDescent(Algorithm):
         """One mirror step; DegenerateError if ∇A(θ) - step ∇L(θ) leaves the range of ∇A."""
         at = self.evaluate(theta, law)
         if not isinstance(at, FlatEvaluation):
-            reason = derive(self.model).obstruction or f"model {self.model.name!r}: its predictors see different features"
+            reason = (
+                derive(self.model).obstruction or f"model {self.model.name!r}: its predictors see different features"
+            )
             raise CurvedModelError(reason)
         return inverse_mirror(self.model, law, at.mean - self.step_size * gradient(self.model, law, theta), at)

@@ -51,9 +51,7 @@ class Solution:
 Solver = Generator[Ask, Array, Solution]
 
 
-def drive(
-    solvers: Mapping[int, Solver], answer: Callable[[dict[int, Ask]], dict[int, Array]]
-) -> dict[int, Solution]:
+def drive(solvers: Mapping[int, Solver], answer: Callable[[dict[int, Ask]], dict[int, Array]]) -> dict[int, Solution]:
     """Run all solvers to their ends, one call of `answer` for all open questions at a time."""
     done: dict[int, Solution] = {}
     open_: dict[int, Ask] = {}

@@ -19,8 +19,8 @@ class Squarem(Algorithm):
     """Squared extrapolation of an EM algorithm (Varadhan and Roland, Scand. J. Statist. 2008, scheme S3).
 
     From θ, θ₁ = EM(θ), θ₂ = EM(θ₁), r = θ₁ - θ, v = θ₂ - 2θ₁ + θ it moves to EM(θ + 2sr + s²v) with s = ‖r‖/‖v‖ in the
-    metric of the complete data's information. Safeguard: an extrapolation is taken only if L there is at most L(θ₁), else s
-    goes half the way to 1; s = 1 is two steps of EM. One step costs three of EM's.
+    metric of the complete data's information. Safeguard: an extrapolation is taken only if L there is at most L(θ₁),
+    else s goes half the way to 1; s = 1 is two steps of EM. One step costs three of EM's.
     """
 
     def __init__(self, inner: EM) -> None:
@@ -57,7 +57,7 @@ class Squarem(Algorithm):
         start, r = free(theta), free(first - theta)
         v = free(second - first) - r
         curvature = float(v @ metric @ v)
-        length = float(np.sqrt(max(r @ metric @ r, 0.0) / curvature)) if curvature > 0 else 1.0
+        length = float(np.sqrt(max(float(r @ metric @ r), 0.0) / curvature)) if curvature > 0 else 1.0
         for _ in range(TRIALS):
             if not length > 1:
                 break

@@ -15,7 +15,14 @@ import numpy as np
 from moe_theory.evaluation.base import Evaluation
 from moe_theory.evaluation.layout import Layout
 from moe_theory.evaluation.penalty import Penalty
-from moe_theory.evaluation.softmax_kernels import Predictors, assembled, e_step, expert_curvature, gate_curvature, outer_sum
+from moe_theory.evaluation.softmax_kernels import (
+    Predictors,
+    assembled,
+    e_step,
+    expert_curvature,
+    gate_curvature,
+    outer_sum,
+)
 from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.model import Model
 from moe_theory.sums import average, total
@@ -29,9 +36,9 @@ SCARCE = 1e-3  # share of the rows below which an expert's Gram matrix is not ta
 class Part:
     """One separate piece of Q at θ: the gate, or one expert's coefficients.
 
-    rows: its rows of θ. columns: the features it sees. point: its coefficients, (q, d). plain_slope, plain_hessian: of -Q
-    at φ = θ, (q, d) and (q d, q d), the latter None for a part of more than LARGE coefficients; plain_diagonal: its
-    diagonal, (q d,). ridge: on its coefficients, (q, d).
+    rows: its rows of θ. columns: the features it sees. point: its coefficients, (q, d). plain_slope, plain_hessian:
+    of -Q at φ = θ, (q, d) and (q d, q d), the latter None for a part of more than LARGE coefficients; plain_diagonal:
+    its diagonal, (q d,). ridge: on its coefficients, (q, d).
     """
 
     rows: slice
@@ -64,8 +71,8 @@ class SoftmaxEvaluation(Evaluation):
 
     parts: the gate first (none for one label), then the experts. target: Σ weight P(z|x,y) ⊗ x of the labels but the
     first, (k-1, d), which the gate's M-step has to match. mass: Σ weight P(z|x,y), (k,). squares: Σ weight
-    P(z|x,y) (y - η_z)² of normal experts, (k,). responsibilities: per block, (k, n); None where they are those at θ and no
-    M-step needs them.
+    P(z|x,y) (y - η_z)² of normal experts, (k,). responsibilities: per block, (k, n); None where they are those at θ
+    and no M-step needs them.
     sigma_floor: at which the gradient is projected.
     """
 
@@ -199,9 +206,7 @@ def count(rows: Rows) -> int:
     return sum(b.x.shape[1] for b in rows.covariates)
 
 
-def _gram_of(
-    layout: Layout, rows: Rows, predictors: Predictors, label: int, shares: Sequence[Array] | None
-) -> Array:
+def _gram_of(layout: Layout, rows: Rows, predictors: Predictors, label: int, shares: Sequence[Array] | None) -> Array:
     """Σ weight P(z|x,y) xx' of one label, (1, d, d), in a pass of its own."""
     given = None if shares is None else iter(shares)
 

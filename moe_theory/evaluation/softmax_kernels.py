@@ -74,7 +74,8 @@ def responsibilities(layout: Layout, model: Model, law: Law, theta: Array) -> Ar
 
 
 def gate_curvature(x: Array, prior: Array, weighted: Array, whole: bool) -> Array:
-    """Blocks a <= b of Σ weight (diag P - P P')⊗ xx' over labels but the first, (pairs, d, d), or its diagonal (k-1, d).
+    """Blocks a <= b of Σ weight (diag P - P P')⊗ xx' over labels but the first, (pairs, d, d), or its diagonal (k-1,
+    d).
 
     weighted: P(z|x) times the rows' weights, (k, n).
     """
@@ -112,11 +113,12 @@ def expert_curvature(
 
 
 def assembled(curvature: Array, q: int, d: int) -> tuple[Array | None, Array]:
-    """(Hessian (q d, q d) or None, diagonal (q d,)) from the blocks of its upper triangle, or from its diagonal (q, d)."""
+    """(Hessian (q d, q d) or None, diagonal (q d,)) from the blocks of its upper triangle, or its diagonal (q, d)."""
     if curvature.ndim == 2:
         return None, curvature.ravel()
     out = np.empty((q, d, q, d))
-    for (a, b), block in zip([(a, b) for a in range(q) for b in range(a, q)], curvature, strict=True):
+    pairs = [(a, b) for a in range(q) for b in range(a, q)]
+    for (a, b), block in zip(pairs, curvature, strict=True):
         out[a, :, b, :] = block
         out[b, :, a, :] = block
     hessian = out.reshape(q * d, q * d)

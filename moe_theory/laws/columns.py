@@ -16,10 +16,11 @@ SMALL_BLOCK = 8192
 
 
 class Columns(Finite):
-    """A finite table whose D features come in pieces, each (n, d_i), (n,) or a number that stands for a constant column.
+    """A finite table whose D features come in pieces, each (n, d_i), (n,) or a number that stands for a constant
+    column.
 
-    The pieces are copied into blocks one after the other, so that memory is that of the table itself. y and weight as in
-    `Finite`; all values have been checked by the caller.
+    The pieces are copied into blocks one after the other, so that memory is that of the table itself. y and weight as
+    in `Finite`; all values have been checked by the caller.
     """
 
     def __init__(
@@ -38,9 +39,7 @@ class Columns(Finite):
             for piece, first, width in zip(pieces, starts, widths, strict=False):
                 part = piece[rows].T if isinstance(piece, np.ndarray) else piece
                 x[first : first + width] = part
-            made.append(
-                Block(x, y[rows], self.weight if isinstance(self.weight, float) else self.weight[rows].copy())
-            )
+            made.append(Block(x, y[rows], self.weight if isinstance(self.weight, float) else self.weight[rows].copy()))
         # Kept under the name of the property of `Finite` that splits its arrays.
         self.__dict__["_blocks"] = made
 

@@ -38,7 +38,8 @@ def align(fit: MixtureFit, reference: MixtureFit | Array) -> MixtureFit:
             theirs = np.eye(fit.k)[theirs.astype(int) - 1]
         if theirs.shape != own.shape:
             raise InputError(
-                f"reference: expected labels 1 … {fit.k} or responsibilities of {len(own)} rows, got shape {theirs.shape}"
+                f"reference: expected labels 1 … {fit.k} or responsibilities of {len(own)} rows, got shape"
+                f" {theirs.shape}"
             )
     order = linear_sum_assignment(theirs.T @ own, maximize=True)[1]
     return fit.relabelled([int(i) + 1 for i in order])
@@ -48,8 +49,8 @@ def align(fit: MixtureFit, reference: MixtureFit | Array) -> MixtureFit:
 class Choice:
     """Fits with several numbers of experts, and the one chosen by the criterion.
 
-    fits: in rising order of k. best: the least criterion among those that ended well (converged or at max_iterations; of
-    all, if none did).
+    fits: in rising order of k. best: the least criterion among those that ended well (converged or at max_iterations;
+    of all, if none did).
     """
 
     criterion: Criterion

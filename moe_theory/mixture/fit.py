@@ -1,30 +1,18 @@
-"""Fitting a mixture of experts to data, and what comes out of it."""
+"""Fitting a mixture of experts to data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_theory.algorithms.fit import Fit, fit
+from moe_theory.algorithms.fit import fit
 from moe_theory.algorithms.squarem import Squarem
-from moe_theory.algorithms.trace import Trace
-from moe_theory.analysis.rates import RateMeasurement, RatePrediction, measure_rate, predict_rate
 from moe_theory.errors import InputError
-from moe_theory.evaluation import Layout, Penalty, layout
-from moe_theory.evaluation.softmax_kernels import e_step, expert_predictors, gate_probabilities
-from moe_theory.laws.rows import Block
-from moe_theory.mixture.inference import Coefficient, Inference, infer
+from moe_theory.evaluation import Penalty
 from moe_theory.mixture.problem import Problem
-from moe_theory.structure import Softmax
-from moe_theory.validation import Array, real_array, whole_number
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from moe_theory.mixture.result import MixtureFit
+from moe_theory.validation import Array, whole_number
 
 TOLERANCE = 1e-8  # on the gradient's norm in the metric of the complete data's information, per row
 STARTS = ("kmeans", "random")
@@ -60,8 +48,8 @@ def fit_mixture(
     each row stands for. offset (n,): added to every expert's linear predictor. intercept: a constant before both.
     starts: kinds of starts, by turns. ridge, sigma_floor: see `Penalty`. accelerate: SQUAREM instead of plain EM.
 
-    Raises InputError for bad data (see `Problem.of`). What goes wrong on the way is a `reason`: degenerate, with the label
-    and its rows, is never repaired.
+    Raises InputError for bad data (see `Problem.of`). What goes wrong on the way is a `reason`: degenerate, with the
+    label and its rows, is never repaired.
 
     >>> rng = np.random.default_rng(0)
     >>> x = rng.uniform(-1, 1, 400)
@@ -128,254 +116,3 @@ def fit_problem(
         responsibilities,
     )
     return MixtureFit(problem, runs, runs.best, runs.best.last, penalty or Penalty())
-
-
-@dataclass(frozen=True, eq=False)
-class MixtureFit:
-    """A fitted mixture of experts.
-
-    problem: the model and its data. runs: all of EM's runs. trace: the best. theta: its end, (m, D), over the columns of
-    the table. penalty: what was asked for. Arrays are in the order of the labels 1 … k and of the features' names.
-    """
-
-    problem: Problem
-    runs: Fit
-    trace: Trace
-    theta: Array
-    penalty: Penalty
-
-    # Parameters ----------------------------------------------------------------------------------------------
-
-    @property
-    def structure(self) -> Softmax:
-        structure = self.problem.model.structure
-        assert structure is not None
-        return structure
-
-    @property
-    def k(self) -> int:
-        return self.structure.k
-
-    @cached_property
-    def layout(self) -> Layout:
-        plan = layout(self.problem.model, self.problem.law)
-        assert plan is not None
-        return plan
-
-    def _columns(self, names: Sequence[str]) -> list[int]:
-        return [self.problem.features.columns.index(name) for name in names]
-
-    @property
-    def experts(self) -> Array:
-        """The experts' coefficients, (k, d), of multinomial ones (k, C-1, d) against class 0."""
-        own = self.theta[self.structure.experts][:, self._columns(self.problem.features.experts)]
-        return own.reshape(self.k, self.structure.per_expert, -1) if self.problem.family == "multinomial" else own
-
-    @property
-    def gate(self) -> Array:
-        """The gate's coefficients, (k, g); those of label 1, the reference, are 0."""
-        features = self.problem.features
-        columns = self._columns([features.gate_column(n) for n in features.gate])
-        own = self.theta[self.structure.gate][:, columns]
-        return np.vstack([np.zeros((1, len(columns))), own])
-
-    @property
-    def sigma(self) -> Array | None:
-        """The experts' standard deviations, (k,), or None for other families."""
-        return np.exp(self.layout.coefficients(self.theta)[1]) if self.structure.scale_predictors else None
-
-    # How good it is ------------------------------------------------------------------------------------------
-
-    @property
-    def reason(self) -> str:
-        """Why the run stopped: converged, max_iterations, decreased, nonfinite, degenerate."""
-        return self.trace.reason
-
-    @property
-    def message(self) -> str:
-        return self.trace.message
-
-    @property
-    def converged(self) -> bool:
-        return self.trace.converged
-
-    @property
-    def iterations(self) -> int:
-        """Of the best run (one of SQUAREM takes three EM steps)."""
-        return self.trace.iterations
-
-    @property
-    def events(self) -> tuple[str, ...]:
-        """What was done beyond plain maximum likelihood, and which starts failed."""
-        found = []
-        if self.penalty.ridge > 0:
-            found.append(f"ridge {self.penalty.ridge:g} on all coefficients but intercepts")
-        if self.penalty.sigma_floor > 0 and self.sigma is not None:
-            held = [str(i + 1) for i in np.flatnonzero(self.sigma <= self.penalty.sigma_floor * (1 + 1e-12))]
-            found.append(
-                f"sigma floor {self.penalty.sigma_floor:g}, {'reached by expert ' + ', '.join(held) if held else 'not reached'}"
-            )
-        found += [f"start given up: {failure}" for failure in self.runs.failures]
-        return tuple(found)
-
-    @cached_property
-    def inference(self) -> Inference:
-        """Information, standard errors and criteria at the estimate."""
-        return infer(self.problem, self.theta)
-
-    @property
-    def log_likelihood(self) -> float:
-        """Σ weight log p(y|x), without any penalty."""
-        return self.inference.log_likelihood
-
-    @property
-    def aic(self) -> float:
-        return self.inference.aic
-
-    @property
-    def bic(self) -> float:
-        return self.inference.bic
-
-    @property
-    def icl(self) -> float:
-        return self.inference.icl
-
-    def coefficients(self) -> list[Coefficient]:
-        """Every parameter with its standard error, z value and p value."""
-        return self.inference.coefficients()
-
-    @cached_property
-    def rate(self) -> RatePrediction | None:
-        """EM's predicted rate at the estimate (of the unpenalised likelihood); None where the information is singular."""
-        try:
-            return predict_rate(self.problem.model, self.problem.law, self.theta)
-        except InputError:
-            return None
-
-    @cached_property
-    def measured_rate(self) -> RateMeasurement | None:
-        """The contraction measured on the run; None where it has too few steps, or is accelerated or penalised."""
-        if self.trace.algorithm != "EM" or self.penalty:
-            return None
-        try:
-            return measure_rate(self.trace)
-        except (InputError, np.linalg.LinAlgError):  # too few steps, or a singular metric
-            return None
-
-    def summary(self) -> RenderableType:
-        """Tables as a statistician expects them, for rich's `print` and for notebooks."""
-        from moe_theory.mixture.summary import summary
-
-        return summary(self)
-
-    # What it says of rows ------------------------------------------------------------------------------------
-
-    def _block(self, x: ArrayLike | None, gate: ArrayLike | None, offset: ArrayLike | None, y: Array | None) -> list[Block]:
-        return list(self.problem.law.blocks) if x is None else [self.problem.block(x, gate, offset, y)]
-
-    def shares_of(self, block: Block) -> Array:
-        """P(z|x,y), (n, k), of a block of the table's columns with responses."""
-        return e_step(self.layout, block, self.layout.predictors(self.theta))[2].T
-
-    def gate_at(self, table: Array) -> Array:
-        """P(z|x), (n, k), at rows given by all columns of the table, (D, n)."""
-        return gate_probabilities(self.layout.coefficients(self.theta)[2], table[self.layout.gate]).T
-
-    def means_at(self, table: Array) -> Array:
-        """E[y|x,z], (n, k), or class probabilities (n, k, C), at rows given by all columns of the table, (D, n)."""
-        block = Block(table, np.empty(0), 1.0)
-        with np.errstate(over="ignore"):
-            means = self.layout.family.mean(expert_predictors(self.layout, block, self.layout.coefficients(self.theta)[0]))
-        whole = np.moveaxis(means, 2, 0)
-        return whole if self.problem.family == "multinomial" else whole[:, :, 0]
-
-    def gate_probabilities(
-        self, x: ArrayLike | None = None, gate: ArrayLike | None = None, offset: ArrayLike | None = None
-    ) -> Array:
-        """P(z|x), (n, k), at new features or (None) at the fitted rows."""
-        return np.concatenate([self.gate_at(b.x) for b in self._block(x, gate, offset, None)])
-
-    def expert_means(
-        self, x: ArrayLike | None = None, gate: ArrayLike | None = None, offset: ArrayLike | None = None
-    ) -> Array:
-        """E[y|x,z], (n, k), or class probabilities (n, k, C), at new features or (None) at the fitted rows."""
-        return np.concatenate([self.means_at(b.x) for b in self._block(x, gate, offset, None)])
-
-    def predict(
-        self, x: ArrayLike | None = None, gate: ArrayLike | None = None, offset: ArrayLike | None = None
-    ) -> Array:
-        """E[y|x], (n,), or class probabilities (n, C)."""
-        prior = self.gate_probabilities(x, gate, offset)
-        means = self.expert_means(x, gate, offset)
-        return np.einsum("nk,nk...->n...", prior, means)
-
-    def responsibilities(
-        self,
-        x: ArrayLike | None = None,
-        y: ArrayLike | None = None,
-        gate: ArrayLike | None = None,
-        offset: ArrayLike | None = None,
-    ) -> Array:
-        """P(z|x,y), (n, k), of new rows or (None) of the fitted ones."""
-        return self._e_step(x, y, gate, offset)[2].T
-
-    def log_density(
-        self,
-        x: ArrayLike | None = None,
-        y: ArrayLike | None = None,
-        gate: ArrayLike | None = None,
-        offset: ArrayLike | None = None,
-    ) -> Array:
-        """log p(y|x) of every row, (n,)."""
-        return self._e_step(x, y, gate, offset)[0]
-
-    def _e_step(
-        self, x: ArrayLike | None, y: ArrayLike | None, gate: ArrayLike | None, offset: ArrayLike | None
-    ) -> tuple[Array, Array, Array, Array]:
-        if (x is None) != (y is None):
-            raise InputError("y: expected features and responses together, or neither")
-        response = None if y is None else real_array("y", y, ndim=1)
-        blocks = self._block(x, gate, offset, response)
-        if response is not None:
-            self.problem.model.response.check("y", response)
-            if len(response) != blocks[0].x.shape[1]:
-                raise InputError(f"y: expected {blocks[0].x.shape[1]} responses, one per row of x, got {len(response)}")
-        predictors = self.layout.predictors(self.theta)
-        parts = [e_step(self.layout, b, predictors) for b in blocks]
-        base = [np.broadcast_to(self.layout.family.base(b.y), b.y.shape) for b in blocks]
-        log_density = np.concatenate([part[0] + own for part, own in zip(parts, base, strict=True)])
-        prior, posterior, residual = (np.concatenate([p[i] for p in parts], axis=-1) for i in (1, 2, 3))
-        return log_density, prior, posterior, residual
-
-    def sample(
-        self,
-        seed: int | np.random.Generator,
-        x: ArrayLike | None = None,
-        gate: ArrayLike | None = None,
-        offset: ArrayLike | None = None,
-    ) -> tuple[Array, Array]:
-        """(y (n,), labels (n,) in 1 … k) drawn at new features or (None) at the fitted rows."""
-        rng = np.random.default_rng(seed)
-        prior, means = self.gate_probabilities(x, gate, offset), self.expert_means(x, gate, offset)
-        z = _drawn(prior, rng)
-        own = means[np.arange(len(z)), z]
-        if self.sigma is not None:
-            return own + self.sigma[z] * rng.standard_normal(len(z)), z + 1
-        if self.problem.family == "poisson":
-            return rng.poisson(own).astype(float), z + 1
-        if self.problem.family == "binomial":
-            return (rng.random(len(z)) < own).astype(float), z + 1
-        return _drawn(own, rng).astype(float), z + 1
-
-    def relabelled(self, order: Sequence[int]) -> MixtureFit:
-        """The same fit with label `order[i]` (1 … k) called i + 1; the trace stays as it was run."""
-        if sorted(order) != list(range(1, self.k + 1)):
-            raise InputError(f"order: expected a permutation of 1 … {self.k}, got {tuple(order)}")
-        theta = self.structure.relabelled(self.theta, tuple(int(i) - 1 for i in order))
-        return replace(self, theta=theta)
-
-
-def _drawn(probabilities: Array, rng: np.random.Generator) -> Array:
-    """Index drawn by inversion from (n, k) probabilities, (n,)."""
-    cumulative = np.cumsum(probabilities, axis=1)
-    return np.sum(rng.random(len(cumulative))[:, None] > cumulative[:, :-1], axis=1)

@@ -19,8 +19,8 @@ from moe_theory.validation import Array
 @dataclass(frozen=True)
 class Coefficient:
     """One parameter. part: gate, expert or sigma. label: 1 … k (0 for a common sigma). category: the class of a
-    multinomial expert, else "". estimate, error: on the scale of `name`'s feature (of sigma itself, by the delta method);
-    error, z and p are not numbers where the information is not positive definite, z and p for sigmas too."""
+    multinomial expert, else "". estimate, error: on the scale of `name`'s feature (of sigma itself, by the delta
+    method); error, z and p are not numbers where the information is not positive definite, z and p for sigmas too."""
 
     part: str
     label: int
@@ -36,8 +36,9 @@ class Coefficient:
 class Inference:
     """What the data say at θ.
 
-    log_likelihood: Σ weight log p(y|x). entropy: Σ weight Σ_z -P(z|x,y) log P(z|x,y). information: minus the Hessian of the
-    log-likelihood on the learnt entries, (p, p), by Louis' formula (JRSS B 1982): complete less missing information.
+    log_likelihood: Σ weight log p(y|x). entropy: Σ weight Σ_z -P(z|x,y) log P(z|x,y). information: minus the Hessian
+    of the log-likelihood on the learnt entries, (p, p), by Louis' formula (JRSS B 1982): complete less missing
+    information.
     """
 
     problem: Problem

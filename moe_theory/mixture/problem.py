@@ -24,8 +24,9 @@ SCALE, OFFSET = "(scale)", "(offset)"
 class Features:
     """Named features of the experts and the gate, in the user's order, and where each stands among a table's columns.
 
-    shared: the experts' features that the gate sees too. Columns are ordered so that either's are neighbours: the experts'
-    own, the shared ones, the gate's own, then a constant for the log sigmas (if no intercept serves), then the offset.
+    shared: the experts' features that the gate sees too. Columns are ordered so that either's are neighbours: the
+    experts' own, the shared ones, the gate's own, then a constant for the log sigmas (if no intercept serves), then
+    the offset.
     """
 
     experts: tuple[str, ...]
@@ -36,7 +37,7 @@ class Features:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the table's columns, in order; a gate's feature that is not shared is marked if the name is taken."""
+        """Names of the table's columns, in order; a gate's own feature is marked if the name is taken."""
         own = [n for n in self.experts if n not in self.shared]
         gate = [self.gate_column(n) for n in self.gate if n not in self.shared]
         extra = [SCALE] * (self.scaled and self.scale == SCALE) + [OFFSET] * self.offset
@@ -62,7 +63,7 @@ class Features:
         return model.designed(self.columns, sees, dict.fromkeys(names[s.experts], OFFSET) if self.offset else None)
 
     def pieces(self, x: Array, gate: Array, offset: Array | None, intercept: bool) -> list[Array | float]:
-        """The columns, from the experts' features (n, d), the gate's (n, g), both without the intercept, the offset (n,)."""
+        """The columns, from the experts' features (n, d), the gate's (n, g), without intercepts, the offset (n,)."""
         first = int(intercept)
         by_name: dict[str, Array | float] = {INTERCEPT: 1.0} if intercept else {}
         by_name |= {n: x[:, i] for i, n in enumerate(self.experts[first:])}
@@ -107,12 +108,12 @@ class Problem:
         gate_names: Sequence[str] | None = None,
         classes: Sequence[str] = (),
     ) -> Problem:
-        """From arrays: x (n, d) of the experts, y (n,), gate (n, g) (None: as x), weights (n,) that say how many rows each
-        stands for, offset (n,) added to every expert's predictor. intercept: a constant feature before both.
+        """From arrays: x (n, d) of the experts, y (n,), gate (n, g) (None: as x), weights (n,) that say how many rows
+        each stands for, offset (n,) added to every expert's predictor. intercept: a constant feature before both.
 
-        Raises InputError for k < 1 or more experts than rows, an unknown family, shapes that do not match, values that are
-        not finite, responses outside the family's domain, a constant response, a class that never occurs, features of
-        experts or gate without full rank.
+        Raises InputError for k < 1 or more experts than rows, an unknown family, shapes that do not match, values
+        that are not finite, responses outside the family's domain, a constant response, a class that never occurs,
+        features of experts or gate without full rank.
         """
         if family not in FAMILIES:
             raise InputError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}")
@@ -167,7 +168,9 @@ class Problem:
         if seen.shape != expected:
             raise InputError(f"gate: expected shape {expected}, as in the fit, got {seen.shape}")
         if (offset is None) == self.features.offset:
-            raise InputError(f"offset: expected {'one number per row' if self.features.offset else 'none'}, as in the fit")
+            raise InputError(
+                f"offset: expected {'one number per row' if self.features.offset else 'none'}, as in the fit"
+            )
         shift = None if offset is None else real_array("offset", offset, ndim=1)
         pieces = self.features.pieces(experts, seen, shift, bool(first))
         table = np.stack([np.broadcast_to(piece, (len(experts),)) for piece in pieces])
@@ -215,7 +218,9 @@ def _check_response(family: str, y: Array, weight: Array | None, named: int) -> 
         return 0
     count = max(named, int(np.max(y)) + 1)
     if count > len(y):
-        raise InputError(f"y: expected classes 0, 1, …, each of them in some row, got {int(np.max(y))} in {len(y)} rows")
+        raise InputError(
+            f"y: expected classes 0, 1, …, each of them in some row, got {int(np.max(y))} in {len(y)} rows"
+        )
     missing = np.setdiff1d(np.arange(count), used)
     if len(missing):
         raise InputError(f"y: expected every class 0 … {count - 1} to occur, class {int(missing[0])} never does")

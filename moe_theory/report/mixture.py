@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from moe_theory.errors import InputError
-from moe_theory.mixture.fit import MixtureFit
 from moe_theory.mixture.problem import INTERCEPT
+from moe_theory.mixture.result import MixtureFit
 from moe_theory.report.figures import INK, Picture
 from moe_theory.validation import Array
 
@@ -23,8 +25,8 @@ def mixture_figure(fit: MixtureFit, feature: str | None = None, title: str | Non
     """The rows against one feature, coloured by responsibility, under the experts' means (with ± σ of normal ones), and
     below the gate's probabilities.
 
-    feature: by default the experts' first. Features other than the one on an axis are held at their means, the offset at
-    its mean. Of multinomial experts, the probability of every class. Raises InputError for an unknown feature.
+    feature: by default the experts' first. Features other than the one on an axis are held at their means, the offset
+    at its mean. Of multinomial experts, the probability of every class. Raises InputError for an unknown feature.
     """
     features = fit.problem.features
     names = [n for n in features.experts if n != INTERCEPT] or [n for n in features.gate if n != INTERCEPT]
@@ -61,7 +63,7 @@ def _column(fit: MixtureFit, feature: str) -> Array:
 
 
 def _along(fit: MixtureFit, feature: str) -> tuple[Array, Array]:
-    """(values of the feature over its range, (GRID,); the table's columns there, the others at their means, (D, GRID))."""
+    """(the feature over its range, (GRID,); the table's columns there, the others at their means, (D, GRID))."""
     values = _column(fit, feature)
     grid = np.linspace(np.min(values), np.max(values), GRID)
     law, features = fit.problem.law, fit.problem.features
@@ -105,7 +107,7 @@ def _experts(axes: Axes, fit: MixtureFit, feature: str) -> None:
             axes.fill_between(grid, low, high, color=colour, alpha=0.13, linewidth=0, zorder=2)
     names = {"binomial": "P(y = 1 | x, z); y as bands", "multinomial": "P(y = c | x, z); y as bands"}
     axes.set_ylabel(names.get(family, "y" + (" and E[y | x, z] ± σ" if fit.sigma is not None else " and E[y | x, z]")))
-    style = {"frameon": True, "framealpha": 0.85, "edgecolor": "none", "fontsize": 9}
+    style: dict[str, Any] = {"frameon": True, "framealpha": 0.85, "edgecolor": "none", "fontsize": 9}
     axes.legend(ncols=1 if family != "multinomial" else fit.k, **style)
 
 

@@ -31,7 +31,8 @@ def normal_laws(model: Model) -> tuple[NormalExpert, ...]:
         found = not precision.has(RESPONSE) and precision.is_positive
         if found:
             normal = NormalExpert(
-                sp.expand(expert.diff(RESPONSE).subs(RESPONSE, 0) / precision), sp.powdenest(precision ** sp.Rational(-1, 2))
+                sp.expand(expert.diff(RESPONSE).subs(RESPONSE, 0) / precision),
+                sp.powdenest(precision ** sp.Rational(-1, 2)),
             )
             claimed = sp.expand_log(log_normal(RESPONSE, normal.mean, normal.sigma), force=True)
             found = prove_zero(sp.expand(expert - claimed)).proved

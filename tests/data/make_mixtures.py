@@ -57,6 +57,7 @@ KEYS = {
 
 # ---- the model: its two definitions, on a parameter vector
 
+
 def layout(case):
     """The coefficients each expert has, the number of log sigmas, and where the gate begins in the vector."""
     per_expert = len(case["x"][0]) * ((case["classes"] - 1) if case["family"] == "multinomial" else 1)
@@ -149,6 +150,7 @@ def q_function(case, r, phi):
 
 # ---- derivatives by difference quotients; h is 10^-(digits/4.3), so that h^2 and 10^-digits/h^2 are both tiny
 
+
 def step():
     """The step of the difference quotients, from the digits in use (1e-30 at 130 digits)."""
     return mpf(10) ** -int(mp.dps / mpf("4.3"))
@@ -195,6 +197,7 @@ def complex_gradient(f, theta):
 
 
 # ---- EM step, rate, KL
+
 
 def is_positive(matrix):
     """Whether a symmetric matrix has a Cholesky factor."""
@@ -264,6 +267,7 @@ def kl_row(case, theta, plus, n):
 
 # ---- checks, printed
 
+
 def missing_from_scores(case, theta, r):
     """sum_n w_n Var(score of log p(y_n, z|x_n) | y_n): the missing information by its own definition."""
     size_ = len(theta)
@@ -298,6 +302,7 @@ def largest(values):
 
 # ---- the cases
 
+
 def make_case(name, family, seed, n, k, d_e, d_g, **how):
     """Draw a case: features, a point, responses from a nearby point; every number has few decimals."""
     rng = random.Random(seed)
@@ -315,9 +320,17 @@ def make_case(name, family, seed, n, k, d_e, d_g, **how):
     log_sigma = how.get("log_sigma")
     v = how.get("gate") or [[draw(0.7) for _ in range(d_g)] for _ in range(k - 1)]
     case = {
-        "name": name, "family": family, "k": k, "classes": classes,
+        "name": name,
+        "family": family,
+        "k": k,
+        "classes": classes,
         "common_sigma": (len(log_sigma) == 1 and how.get("common", False)) if family == "gaussian" else None,
-        "extreme": how.get("extreme", False), "x": x, "g": g, "y": [0] * n, "weight": weight, "offset": offset,
+        "extreme": how.get("extreme", False),
+        "x": x,
+        "g": g,
+        "y": [0] * n,
+        "weight": weight,
+        "offset": offset,
     }
     vector = [b for row in experts for b in row] + list(log_sigma or []) + [a for row in v for a in row]
     case["theta"] = shaped(case, vector)
@@ -394,38 +407,129 @@ def cases():
     return [
         case("gaussian-one-expert", "gaussian", 1, 7, 1, 2, 1, log_sigma=log(0.8), weighted=True),
         case("gaussian-two-experts", "gaussian", 2, 10, 2, 2, 2, log_sigma=log(0.6, 1.1), same_gate=True),
-        case("gaussian-common-weights-offset-gate", "gaussian", 3, 10, 2, 2, 3, log_sigma=log(0.7), common=True,
-             weighted=True, with_offset=True),
-        case("gaussian-three-experts-weights", "gaussian", 4, 14, 3, 3, 2, log_sigma=log(0.5, 0.9, 1.4), near=0.01,
-             weighted=True),
+        case(
+            "gaussian-common-weights-offset-gate",
+            "gaussian",
+            3,
+            10,
+            2,
+            2,
+            3,
+            log_sigma=log(0.7),
+            common=True,
+            weighted=True,
+            with_offset=True,
+        ),
+        case(
+            "gaussian-three-experts-weights",
+            "gaussian",
+            4,
+            14,
+            3,
+            3,
+            2,
+            log_sigma=log(0.5, 0.9, 1.4),
+            near=0.01,
+            weighted=True,
+        ),
         case("gaussian-four-experts-common", "gaussian", 5, 12, 4, 2, 1, log_sigma=log(0.9), common=True),
-        case("gaussian-small-sigma", "gaussian", 6, 10, 2, 2, 2, log_sigma=log(0.01, 0.3), jitter=0.004, near=0.002,
-             x=[[1.0, t] for t in line], same_gate=True, experts=[[0.5, 1.2], [0.4, -0.8]], gate=[[0.1, 0.3]]),
-        case("bernoulli-one-expert-offset", "bernoulli", 7, 8, 1, 2, 1, weighted=True, with_offset=True,
-             y=[0, 1, 0, 1, 1, 0, 1, 0]),
+        case(
+            "gaussian-small-sigma",
+            "gaussian",
+            6,
+            10,
+            2,
+            2,
+            2,
+            log_sigma=log(0.01, 0.3),
+            jitter=0.004,
+            near=0.002,
+            x=[[1.0, t] for t in line],
+            same_gate=True,
+            experts=[[0.5, 1.2], [0.4, -0.8]],
+            gate=[[0.1, 0.3]],
+        ),
+        case(
+            "bernoulli-one-expert-offset",
+            "bernoulli",
+            7,
+            8,
+            1,
+            2,
+            1,
+            weighted=True,
+            with_offset=True,
+            y=[0, 1, 0, 1, 1, 0, 1, 0],
+        ),
         case("bernoulli-two-experts", "bernoulli", 8, 10, 2, 2, 2, same_gate=True),
-        case("bernoulli-three-experts-weights-offset-gate", "bernoulli", 9, 12, 3, 2, 3, weighted=True,
-             with_offset=True),
-        case("bernoulli-extreme", "bernoulli", 10, 12, 2, 2, 2, extreme=True, x=[[1.0, t] for t in far],
-             same_gate=True, experts=[[0.4, 3.0], [-0.6, -2.9]], gate=[[0.2, 2.7]],
-             y=[1, 0, 0, 1, 0, 0, 1, 1, 1, 0, 1, 1]),
+        case(
+            "bernoulli-three-experts-weights-offset-gate", "bernoulli", 9, 12, 3, 2, 3, weighted=True, with_offset=True
+        ),
+        case(
+            "bernoulli-extreme",
+            "bernoulli",
+            10,
+            12,
+            2,
+            2,
+            2,
+            extreme=True,
+            x=[[1.0, t] for t in far],
+            same_gate=True,
+            experts=[[0.4, 3.0], [-0.6, -2.9]],
+            gate=[[0.2, 2.7]],
+            y=[1, 0, 0, 1, 0, 0, 1, 1, 1, 0, 1, 1],
+        ),
         case("poisson-one-expert-offset", "poisson", 11, 6, 1, 3, 1, with_offset=True),
-        case("poisson-two-experts-weights-offset", "poisson", 12, 10, 2, 2, 2, weighted=True, with_offset=True,
-             experts=[[1.1, 0.5], [0.2, -0.6]]),
+        case(
+            "poisson-two-experts-weights-offset",
+            "poisson",
+            12,
+            10,
+            2,
+            2,
+            2,
+            weighted=True,
+            with_offset=True,
+            experts=[[1.1, 0.5], [0.2, -0.6]],
+        ),
         case("poisson-three-experts-no-constant", "poisson", 13, 12, 3, 2, 2, no_constant=True),
         case("poisson-four-experts-constant-gate", "poisson", 14, 10, 4, 2, 1, weighted=True),
         case("multinomial-one-expert", "multinomial", 15, 12, 1, 2, 1, classes=3, weighted=True),
         case("multinomial-two-experts-weights-gate", "multinomial", 16, 12, 2, 2, 3, classes=3, weighted=True),
-        case("multinomial-three-experts", "multinomial", 17, 12, 3, 2, 2, classes=3, same_gate=True,
-             y=[0, 1, 2, 1, 0, 2, 2, 0, 1, 1, 2, 0]),
-        case("multinomial-extreme", "multinomial", 18, 12, 2, 2, 2, classes=3, extreme=True,
-             x=[[1.0, t] for t in far], g=[[1.0, -t] for t in far],
-             experts=[[0.3, 3.0], [-0.2, -1.0], [0.5, -2.0], [0.1, 2.8]], gate=[[0.3, 2.5]],
-             y=[1, 0, 2, 0, 2, 1, 1, 2, 2, 0, 0, 1]),
+        case(
+            "multinomial-three-experts",
+            "multinomial",
+            17,
+            12,
+            3,
+            2,
+            2,
+            classes=3,
+            same_gate=True,
+            y=[0, 1, 2, 1, 0, 2, 2, 0, 1, 1, 2, 0],
+        ),
+        case(
+            "multinomial-extreme",
+            "multinomial",
+            18,
+            12,
+            2,
+            2,
+            2,
+            classes=3,
+            extreme=True,
+            x=[[1.0, t] for t in far],
+            g=[[1.0, -t] for t in far],
+            experts=[[0.3, 3.0], [-0.2, -1.0], [0.5, -2.0], [0.1, 2.8]],
+            gate=[[0.3, 2.5]],
+            y=[1, 0, 2, 0, 2, 1, 1, 2, 2, 0, 0, 1],
+        ),
     ]
 
 
 # ---- the work
+
 
 def number(value, chop=False):
     """The nearest double; with chop, a value below the noise is 0."""
