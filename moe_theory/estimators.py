@@ -24,7 +24,7 @@ except ImportError as error:
     ) from error
 
 from moe_theory.algorithms.starts import STARTS as KINDS
-from moe_theory.errors import InputError
+from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Layout, Penalty
 from moe_theory.laws.rows import Rows
 from moe_theory.mixture.fit import STARTS, MixtureFit, fit_problem
@@ -40,7 +40,7 @@ SHOWN = 5  # rows named in a message
 
 @dataclass(frozen=True)
 class _Everywhere(Penalty):
-    """A ridge with which the penalised likelihood has a maximum whatever the data: also on intercepts, if only a little.
+    """A ridge with which the penalised likelihood has a maximum whatever the data: also on intercepts, though less.
 
     With one on slopes alone it often has none: experts that are constants (always one class, always 0) lie at
     infinity and cost nothing, and so does a label that vanishes. The intercepts of normal experts need no bound and
@@ -71,7 +71,7 @@ class _View:
         cls, x: Array, weight: Array, columns: tuple[int, ...], names: Sequence[str], free: bool, flat: bool
     ) -> _View:
         """free: an intercept is fitted too. flat: a ridge counts all slopes alike, so that columns are not scaled."""
-        own, root = x[:, columns], np.sqrt(weight / np.mean(weight))[:, None]
+        own, root = x[:, list(columns)], np.sqrt(weight / np.mean(weight))[:, None]
         chosen = tuple(names[i] for i in columns)
         zero = np.zeros(len(columns))
         if not _is_deficient(np.column_stack([np.ones(len(own)), own]) if free else own, root):
@@ -90,7 +90,7 @@ class _View:
 
     def of_rows(self, x: Array) -> Array:
         """What is fitted, (n, r) or (n, d), of rows of X."""
-        own = x[:, self.columns]
+        own = x[:, list(self.columns)]
         return own if self.turn is None else (own - self.centre) @ self.turn
 
     def coefficients(self, fitted: Array, intercept: bool) -> Array:
@@ -103,6 +103,8 @@ class _View:
 
 def _is_deficient(features: Array, root: Array) -> bool:
     n, d = features.shape
+    if d == 0 or np.max(np.abs(features)) > 1e153:
+        return False  # the latter is for `Problem` to refuse
     size = np.sqrt(np.mean(features**2, axis=0))
     triangle = np.linalg.qr(root * features / np.where(size > 0, size, 1.0), mode="r")
     return n < d or bool(np.any(np.abs(np.diagonal(triangle)) < RANK * np.sqrt(n)))
@@ -117,7 +119,7 @@ class _MixtureOfExperts(BaseEstimator):
     def _fit(self, X: Array, y: Array, weight: Array, family: str, ridge: float, floor: float, common: bool) -> Self:
         """Fit to (n, d) features, (n,) numbers or codes and (n,) weights that have been checked."""
         k = whole_number("n_experts", self.n_experts, least=1)
-        options = {
+        options: dict[str, Any] = {
             "restarts": whole_number("n_init", self.n_init, least=1),
             "max_iterations": whole_number("max_iter", self.max_iter, least=1),
             "tolerance": positive_number("tol", self.tol),
@@ -151,27 +153,24 @@ class _MixtureOfExperts(BaseEstimator):
             gate_names=None if gate is experts else gate.names,
             classes=self._labels(),
         )
+        views = {"experts and gate": experts} if gate is experts else {"experts": experts, "gate": gate}
         events = [
             f"{what}: {len(v.columns)} columns of rank {v.turn.shape[1]}, coefficients are those of least norm"
-            for what, v in (("experts", experts), ("gate", gate))
-            if v.turn is not None and not (what == "gate" and gate is experts)
+            for what, v in views.items()
+            if v.turn is not None
         ]
         for event in events:
             warnings.warn(event, RankWarning, stacklevel=3)
         failed = ""
         try:
-            fit = fit_problem(problem, penalty=penalty if penalty else None, **options)
+            fit = fit_problem(problem, penalty=penalty, **options)
         except InputError as error:
-            failed = f"no start has a maximum of the likelihood ({_told(str(error), None, ())})"
-            spread = float(np.sqrt(np.cov(response, aweights=total, ddof=0)))
-            penalty = _Everywhere(max(ridge, RIDGE), max(floor, FLOOR * spread if family == "gaussian" else 0.0))
-            try:
-                fit = fit_problem(problem, penalty=penalty, **options)
-            except InputError:
-                raise error from None
-            failed += f"; fitted with ridge {penalty.ridge:g}" + f" and sigma floor {penalty.sigma_floor:g}" * (
-                family == "gaussian"
-            )
+            if not isinstance(error.__cause__, DegenerateError):
+                raise
+            failed = f"no start has a maximum of the likelihood ({_told(error.__cause__)}); fitted with penalties"
+            spread = FLOOR * float(np.sqrt(np.cov(response, aweights=total, ddof=0)))
+            everywhere, penalty = True, _Everywhere(ridge or RIDGE, (floor or spread) if family == "gaussian" else 0.0)
+            fit = fit_problem(problem, penalty=penalty, **options)
             events.append(failed)
         self.fit_, self.rows_ = fit, place
         self._experts, self._gate, self._family = experts, gate, family
@@ -181,11 +180,15 @@ class _MixtureOfExperts(BaseEstimator):
         self.n_iter_ = fit.iterations + 1
         self.converged_ = fit.converged and not failed
         self.reason_ = "degenerate" if failed else fit.reason
-        events += [event for event in fit.events if not event.startswith(("start given up", "ridge"))]
-        if ridge > 0 and not failed:
-            events.append(f"ridge {ridge:g} on slopes" + f", {ridge * INTERCEPTS:g} on intercepts" * everywhere)
+        if penalty.ridge > 0:
+            share = f", {penalty.ridge * INTERCEPTS:g} on intercepts" * everywhere
+            events.append(f"ridge {penalty.ridge:g} on slopes{share}")
+        if penalty.sigma_floor > 0 and fit.sigma is not None:
+            held = [f"experts_[{i}]" for i in np.flatnonzero(fit.sigma <= penalty.sigma_floor * (1 + 1e-12))]
+            reached = f"reached by {', '.join(held)}" if held else "not reached"
+            events.append(f"sigma floor {penalty.sigma_floor:g}, {reached}")
         if fit.runs.failures:
-            events.append(f"{len(fit.runs.failures)} starts or runs given up (fit_.runs.failures)")
+            events.append(f"starts or runs given up: {len(fit.runs.failures)} (fit_.runs.failures)")
         self.events_ = tuple(events)
         if not self.converged_:
             warnings.warn(failed or self._why(), ConvergenceWarning, stacklevel=3)
@@ -198,8 +201,8 @@ class _MixtureOfExperts(BaseEstimator):
         trace = self.fit_.trace
         if trace.reason == "max_iterations":
             return f"no convergence in {trace.iterations} iterations; raise max_iter or tol"
-        rows = np.flatnonzero(np.isin(self.rows_, trace.rows)) if trace.rows else ()
-        return f"{trace.reason}: {_told(trace.message, trace.label, rows)}"
+        error = DegenerateError(trace.message, trace.label, trace.rows)
+        return f"{trace.reason}: {_told(error, np.flatnonzero(np.isin(self.rows_, trace.rows)))}"
 
     # What a fit says -----------------------------------------------------------------------------------------
 
@@ -239,7 +242,7 @@ class _MixtureOfExperts(BaseEstimator):
         return y, labels - 1
 
     def _fitted(self) -> MixtureFit:
-        check_is_fitted(self)
+        check_is_fitted(self, "fit_")
         return self.fit_
 
     def _seen(self, X: ArrayLike) -> tuple[Array, Array | None]:
@@ -266,25 +269,25 @@ class _MixtureOfExperts(BaseEstimator):
 class MixtureOfExpertsRegressor(RegressorMixin, _MixtureOfExperts):
     """Regression by k experts, normal or Poisson, under a softmax gate, fitted by EM.
 
-    n_experts: k. family: "gaussian", or "poisson" for whole numbers >= 0. gate_features, expert_features: the columns of X
-    that the gate and the experts see, as indices or names of a data frame's; None: all, []: none. fit_intercept: for
-    both. common_sigma: of normal experts. ridge: on slopes, as `Penalty`'s (glmnet's lambda; scale the features first).
-    sigma_floor: least sigma, in units of y. n_init: starts, of the kinds `init` by turns. max_iter, tol: of a run, on the
-    gradient's norm in the metric of the complete data's information. accelerate: SQUAREM. random_state: int, RandomState
-    or None (a new seed each time; numpy's global state is never used).
+    n_experts: k. family: "gaussian", or "poisson" for whole numbers >= 0. gate_features, expert_features: the columns
+    of X that the gate and the experts see, as indices or names of a data frame's; None: all, []: none. fit_intercept:
+    for both. common_sigma: of normal experts. ridge: on slopes, as `Penalty`'s (glmnet's lambda; scale the features
+    first). sigma_floor: least sigma, in units of y. n_init: starts, of the kinds `init` by turns. max_iter, tol: of a
+    run, tol on the gradient's norm per row in the metric of the complete data's information. accelerate: SQUAREM.
+    random_state: int, RandomState or None (a new seed each time; numpy's global state is never used).
 
     The estimate depends on the set of rows alone: a weight is how often a row is there, whatever their order.
 
     Nothing is repaired in silence. Columns without full rank: coefficients are those of least norm, as
-    `LinearRegression`'s, and `RankWarning` says so. A likelihood without a maximum where EM is heading: the last
-    iterate is kept, reason_ is "degenerate", and a `ConvergenceWarning` names the expert and its rows. No start at all
-    (e.g. y is a linear function of X): the fit has a ridge and a floor of 0.001 standard deviations, and the same
-    warning says so. All is listed in events_.
+    `LinearRegression`'s, and numpy's `RankWarning` says so. A likelihood without a maximum where EM is heading: the
+    last iterate is kept, reason_ is "degenerate", and a `ConvergenceWarning` names the expert and its rows. No start
+    at all (e.g. y is a linear function of X): the fit has a ridge of 0.001 and a floor of 0.001 standard deviations of
+    y, unless others are asked for, and the same warning says so. All is listed in events_.
 
-    After `fit`, d and g columns and an intercept (the first coefficient) if there is one: experts_ (k, 1 + d), gate_
-    (k, 1 + g) with 0 for the first expert, sigma_ (k,) or None, fit_ (the `MixtureFit`, on the distinct rows in order),
-    rows_ (n,) where each row of X is among these (-1: without weight), n_iter_ (the start included), converged_, reason_,
-    events_, n_features_in_, feature_names_in_.
+    After `fit`, with d and g columns and an intercept (the first coefficient) if there is one: experts_ (k, 1 + d),
+    gate_ (k, 1 + g) with 0 for the first expert, sigma_ (k,) or None, fit_ (the `MixtureFit`, on the distinct rows in
+    order), rows_ (n,) where each row of X is among these (-1: without weight), n_iter_ (the start included),
+    converged_, reason_, events_, n_features_in_, feature_names_in_.
 
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(-1, 1, (400, 1))
@@ -333,14 +336,21 @@ class MixtureOfExpertsRegressor(RegressorMixin, _MixtureOfExperts):
         return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit to X (n, d), y (n,), weights (n,); ValueError for data or parameters that are not what they have to be."""
+        """Fit to X (n, d), y (n,), weights (n,); ValueError where data or parameters are not what they have to be."""
         if self.family not in ("gaussian", "poisson"):
             raise InputError(f"family: expected gaussian or poisson, got {self.family!r}")
         x, response = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         weight = _weights(sample_weight, len(x))
         floor, common = self.sigma_floor, bool(self.common_sigma)
-        if self.family == "poisson" and (common or floor != 0):
-            raise InputError("common_sigma, sigma_floor: expected neither with poisson experts, which have no sigma")
+        if self.family == "poisson":
+            if common or floor != 0:
+                raise InputError(
+                    "common_sigma, sigma_floor: expected neither with poisson experts, which have no sigma"
+                )
+            bad = np.flatnonzero((response < 0) | (response != np.floor(response)))
+            if len(bad):
+                got = f"got {response[bad[0]]:g} in row {bad[0]}"
+                raise InputError(f"y: expected whole numbers >= 0 with poisson experts, {got}")
         return self._fit(x, response.astype(np.float64), weight, self.family, self.ridge, floor, common)
 
     def predict(self, X: ArrayLike) -> Array:
@@ -401,7 +411,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, _MixtureOfExperts):
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit to X (n, d), y (n,) of any classes, weights (n,); ValueError for data or parameters that are not what they
+        """Fit to X (n, d), y (n,) of any classes, weights (n,); ValueError where data or parameters are not what they
         have to be, and for fewer than two classes."""
         x, labels = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(labels)
@@ -421,7 +431,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, _MixtureOfExperts):
 
     def predict(self, X: ArrayLike) -> Array:
         """The most probable class, (n,)."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=-1)]
+        most = np.argmax(self.predict_proba(X), axis=-1)
+        return self.classes_[most]
 
     def expert_predict_proba(self, X: ArrayLike) -> Array:
         """P(class | x, expert), (n, k, C)."""
@@ -429,7 +440,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, _MixtureOfExperts):
 
     def expert_predict(self, X: ArrayLike) -> Array:
         """Every expert's most probable class, (n, k)."""
-        return self.classes_[np.argmax(self.expert_predict_proba(X), axis=-1)]
+        most = np.argmax(self.expert_predict_proba(X), axis=-1)
+        return self.classes_[most]
 
     def sample(self, X: ArrayLike, random_state: Any = None) -> tuple[Array, Array]:
         """(classes (n,), experts (n,) in 0 … k-1) drawn at the rows of X."""
@@ -491,7 +503,7 @@ def _columns(estimator: Any, argument: str, names: tuple[str, ...]) -> tuple[int
         raise InputError(f"{expected}, got {wanted!r}")
     found = []
     for column in wanted:
-        if isinstance(column, Integral) and not isinstance(column, bool) and 0 <= column < d:
+        if isinstance(column, (int, np.integer)) and not isinstance(column, bool) and 0 <= column < d:
             found.append(int(column))
         elif isinstance(column, str) and named and column in names:
             found.append(names.index(column))
@@ -519,10 +531,12 @@ def _seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _told(message: str, label: int | None, rows: Sequence[int] | Array) -> str:
-    """A message of the core with rows as X has them (the core counts the distinct rows)."""
-    if label is None:
-        return message
-    shown = ", ".join(str(r) for r in rows[:SHOWN]) + (", …" if len(rows) > SHOWN else "")
-    where = f"{len(rows)} rows of X ({shown})" if len(rows) else "no rows"
-    return f"expert {label}, {where}: {message.partition(': ')[2]}"
+def _told(error: DegenerateError, rows: Array | None = None) -> str:
+    """The error's message, with places in experts_ and rows of X: the core counts from 1, and distinct rows."""
+    if error.label is None:
+        return str(error)
+    where = ""
+    if rows is not None:
+        shown = ", ".join(map(str, rows[:SHOWN])) + (", …" if len(rows) > SHOWN else "")
+        where = f", {len(rows)} rows of X ({shown})" if len(rows) else ", no rows"
+    return f"experts_[{error.label - 1}]{where}: {str(error).partition(': ')[2]}"

@@ -101,6 +101,9 @@ class Finite(Law):
         self.check_dimension(model, [theta])
         return self._rows
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_rows"}  # a pass does not pickle
+
     @cached_property
     def _checked(self) -> set[Any]:
         return set()
