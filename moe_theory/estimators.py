@@ -419,7 +419,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, _MixtureOfExperts):
         used = weight > 0
         self.classes_, codes = np.unique(labels[used], return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError(f"y: expected at least two classes, got one class, {self.classes_[0]!r}")
+            raise InputError(f"y: expected at least two classes, got one class, {self.classes_.tolist()[0]!r}")
         family = "binomial" if len(self.classes_) == 2 else "multinomial"
         response = np.zeros(len(x))
         response[used] = codes
@@ -457,7 +457,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, _MixtureOfExperts):
     def _numbers(self, y: Array) -> Array:
         unknown = ~np.isin(y, self.classes_)
         if np.any(unknown):
-            raise InputError(f"y: expected classes of the fit, got {y[unknown][0]!r}")
+            raise InputError(f"y: expected classes of the fit, got {y[unknown].tolist()[0]!r}")
         return np.searchsorted(self.classes_, y).astype(np.float64)
 
 

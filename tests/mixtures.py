@@ -1,4 +1,4 @@
-"""The table of softmax mixtures that an independent computation at 40 digits is there for (tests/data/mixtures.json)."""
+"""The table of softmax mixtures beside which stands an independent computation at 40 digits (data/mixtures.json)."""
 
 from __future__ import annotations
 

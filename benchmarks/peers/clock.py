@@ -13,7 +13,7 @@ from moe_theory.algorithms.em import EM
 from moe_theory.algorithms.starts import start_from
 from moe_theory.evaluation import evaluate
 
-from .contestants import WARM, Contestant, InProcess, Problem, WholeArrays, by_logsumexp, quiet
+from .contestants import WARM, Contestant, InProcess, Problem, Result, WholeArrays, by_logsumexp, quiet
 from .memory import FIT, ITERATIONS, RESTARTS, Memory
 from .ours import Ours, mixture_of
 from .problems import timing
@@ -31,7 +31,7 @@ class Timing:
     """milliseconds per iteration, one for every turn; ratio: over those of `against` (one of ours) in the same round.
 
     difference: in ℓ, from `against` after as many iterations; None where paths differ: one Newton step (our start is an
-    exact M-step), another process.
+    exact M-step), another process. peak_mib: by that process's own count. note: why there are no turns.
     """
 
     name: str
@@ -40,6 +40,8 @@ class Timing:
     milliseconds: list[float]
     ratio: list[float]
     difference: float | None
+    peak_mib: float | None
+    note: str
 
 
 def rival(contestant: Contestant) -> Ours:
@@ -63,6 +65,7 @@ def take_turns(n: int, rounds: int, peers: Sequence[Contestant], ran: Callable[[
     inside = {c.name: turns(c, problem) for c in able if isinstance(c, InProcess)}
     taken: dict[str, list[float]] = {c.name: [] for c in able}
     spent: dict[str, float] = defaultdict(float)
+    outside: dict[str, Result] = {}
     value: dict[str, float] = {}
     for name, steps in inside.items():
         for _ in range(WARM):
@@ -70,24 +73,29 @@ def take_turns(n: int, rounds: int, peers: Sequence[Contestant], ran: Callable[[
         ran(f"{problem.name}, {name}")
     for _ in range(rounds):
         for contestant in able:
-            name = contestant.name
+            name, seconds = contestant.name, None
             if name in inside:
                 seconds, value[name] = next(inside[name])
             elif spent[name] < PATIENCE:
                 clock = time.perf_counter()
-                seconds = contestant.seconds_per_iteration(problem, 1)
+                outside[name] = contestant.run(problem, WARM + 2, 0.0)  # of which one is timed
                 spent[name] += time.perf_counter() - clock
+                seconds = outside[name].seconds_per_iteration
             else:
                 continue
-            taken[name].append(1e3 * seconds)
+            if seconds is None:
+                spent[name] = PATIENCE
+            else:
+                taken[name].append(1e3 * seconds)
             ran(f"{problem.name}, {name}")
     timings = []
     for contestant in able:
         name, against = contestant.name, rival(contestant).name
         ratio = [a / b for a, b in zip(taken[name], taken[against], strict=False)]
-        same = name in value and against == EXACT.name
-        gap = abs(value[name] - value[against]) if same else None
-        timings.append(Timing(name, n, against, taken[name], ratio, gap))
+        gap = abs(value[name] - value[against]) if name in value and against == EXACT.name else None
+        run = outside.get(name)
+        peak, note = (None, "") if run is None else (run.peak_mib, "" if taken[name] else run.note)
+        timings.append(Timing(name, n, against, taken[name], ratio, gap, peak, note))
     return timings
 
 
@@ -131,7 +139,7 @@ def times(found: float | None) -> str:
 
 
 def described(what: str) -> str:
-    return f"fit_mixture, {RESTARTS} restarts" if what == FIT else f"{what}, {ITERATIONS} iterations"
+    return f"fit_mixture, {RESTARTS} restarts" if what == FIT else what
 
 
 def speed_table(timings: Sequence[Timing], peers: Sequence[Contestant]) -> Table:
@@ -149,28 +157,35 @@ def speed_table(timings: Sequence[Timing], peers: Sequence[Contestant]) -> Table
                 spread(t.milliseconds),
                 shown(ratio),
                 spread(t.ratio),
-                "1 Newton step" if t.against == ONE_STEP.name else "exact",
+                t.note or ("1 Newton step" if t.against == ONE_STEP.name else "exact"),
                 str(len(t.milliseconds)),
                 ABSENT if t.difference is None else f"{t.difference:.0e}",
                 verdict(met) + ("" if met is None else f" ({least:.0f})"),
             )
     table.foot = (
-        "× ours: median of the ratios to ours of the same round; against: which of ours; |Δℓ|: difference in ℓ from our "
-        "exact one after as many iterations; bar: how many times slower than ours."
+        "× ours: median of the ratios to ours of the same round; against: which of ours; |Δℓ|: to our exact one after "
+        "as many iterations; bar: how many times slower than ours."
     )
     return table
 
 
-def memory_table(measured: Sequence[Memory]) -> Table:
+def memory_table(measured: Sequence[Memory], timings: Sequence[Timing]) -> Table:
     title = "Peak memory beyond the data, each in a process of its own"
     table = Table(title, ("contestant", "MiB", "× data", "bar"))
     for n in dict.fromkeys(m.n for m in measured):
         own = [m for m in measured if m.n == n]
-        table.add(f"n {n:,}: data of {shown(own[0].data_mib)} MiB")
+        data = own[0].data_mib
+        table.add(f"n {n:,}: data of {shown(data)} MiB")
         for m in own:
             met = m.multiple <= LIGHT if m.what in (EXACT.name, FIT) else None
             word = verdict(met) + ("" if met is None else f" ({LIGHT:.0f})")
             table.add(described(m.what), shown(m.peak_mib), shown(m.multiple), word)
+        for t in timings:
+            if t.n == n and t.peak_mib is not None:
+                table.add(t.name, shown(t.peak_mib), shown(t.peak_mib / data), ABSENT)
+    table.foot = (
+        f"A layout of the data and {ITERATIONS} EM iterations, or the whole fit; R: by its gc, {WARM + 2} of them."
+    )
     return table
 
 

@@ -102,7 +102,7 @@ def parts(options: argparse.Namespace, sets: Sequence[DataSet], here: Sequence[C
                 for what in whats:
                     measured += memory.measure(what, n)
                     ran(f"n {n:,}, memory of {what}")
-        tables = [clock.speed_table(timings, here), clock.memory_table(measured)]
+        tables = [clock.speed_table(timings, here), clock.memory_table(measured, timings)]
         bars = [*clock.speed_bars(timings, peers()), *clock.memory_bars(options.n, measured)]
         yield tables, bars, {"timings": list(map(asdict, timings)), "memory": list(map(asdict, measured))}
     with progress(len(clock.LABELS) * options.rounds) as ran:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -99,28 +100,16 @@ def bar(comparisons: Sequence[Comparison]) -> Bar:
 
 def summary(comparisons: Sequence[Comparison]) -> Table:
     """One row per data set."""
-    title = "Best log-likelihood of our own fit, and by how much the best over the given starts is above it"
-    columns = (
-        "data set",
-        "family",
-        "n",
-        "k",
-        "own best",
-        "ours",
-        "flexmix",
-        "mixtools",
-        "NumPy",
-        "scikit-learn",
-        "bar",
-    )
-    table = Table(title, columns, words=("family",))
+    title = "Best ℓ: our own fit's, and how far above it the others' best is"
+    columns = ("data set", "n", "k", "own best", "ours", "flexmix", "mixtools", "NumPy", "sklearn", "bar")
+    table = Table(title, columns)
     for c in comparisons:
         above = []
         for start in ("moe_theory", "flexmix", "mixtools", "NumPy", "scikit-learn"):
             best = max((r.best for r in c.runs if r.name.startswith(start)), default=-np.inf)
             above.append(signed(best - c.own.best))
         met = all(c.reaches(r) for r in c.runs if not r.ours) if any(not r.ours for r in c.runs) else None
-        size = (c.data.family, f"{len(c.data.y):,}", str(c.data.k))
+        size = (f"{len(c.data.y):,}", str(c.data.k))
         table.add(c.data.name, *size, fixed(c.own.best), *above, verdict(met))
     table.foot = (
         "Above 0: better than our own fit. NumPy: the best of its four. A run whose σ collapsed (unbounded ℓ) does not "
@@ -154,34 +143,36 @@ def details(comparisons: Sequence[Comparison]) -> Table:
                 ABSENT if runs.ours else verdict(c.reaches(runs)),
             )
     table.foot = (
-        "there: starts that reach the contestant's best to 1e-6 |ℓ|; conv.: converged before the limit; iterations, ms: "
+        "there: starts that reach the contestant's best (1e-6 |ℓ|); conv.: converged before the limit; iterations, ms: "
         "medians over the starts; s: all together; MiB: largest peak beyond what the process held (R's: by its gc)."
     )
     return table
 
 
 def words(comparisons: Sequence[Comparison]) -> Table:
-    """What the runs said besides, and where."""
+    """What the runs said besides, and where: on all starts, or on those with a number."""
     table = Table("What the runs said", ("contestant", "word", "where"), words=("word", "where"))
-    said: dict[tuple[str, str], dict[str, list[int]]] = {}
+    said: dict[tuple[str, str], list[str]] = {}
     for c in comparisons:
         for runs in [c.own, *c.runs]:
+            starts: dict[str, list[int]] = {}
             for i, (result, no_maximum) in enumerate(zip(runs.results, runs.unbounded, strict=True)):
-                notes = [result.note] if result.note else []
-                if no_maximum:
-                    notes.append("unbounded: left out")
-                if result.figures.get("falls", 0) > 0:
-                    notes.append("ℓ fell on the way")
-                if result.figures.get("given_up", 0) > 0:
-                    notes.append(f"{result.figures['given_up']:.0f} starts or runs given up")
-                for note in notes:
-                    said.setdefault((runs.name, note), {}).setdefault(c.data.name, []).append(
-                        -1 if runs is c.own else i
-                    )
-    for (name, note), where in said.items():
-        places = [" ".join([data, *(f"#{i}" for i in starts)]) for data, starts in where.items()]
-        table.add(name, note, ", ".join(places))
+                for word in notes(result, no_maximum):
+                    starts.setdefault(word, []).append(i)
+            for word, which in starts.items():
+                some = [f"#{i}" for i in which] if len(which) < len(runs.results) else []
+                said.setdefault((runs.name, word), []).append(" ".join([c.data.name, *some]))
+    for (name, word), where in said.items():
+        table.add(name, word, "; ".join(where))
     return table
+
+
+def notes(result: Result, no_maximum: bool) -> list[str]:
+    """What is to be said of a run, labels and rows left out."""
+    found = [re.sub(r"label \d+, [^:]*: ", "", result.note)] if result.note else []
+    found += ["σ collapsed: ℓ is unbounded, left out"] if no_maximum else []
+    found += ["ℓ fell on the way"] if result.figures.get("falls", 0) > 0 else []
+    return found + (["some starts or runs given up"] if result.figures.get("given_up", 0) > 0 else [])
 
 
 def record(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:

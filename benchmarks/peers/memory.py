@@ -35,6 +35,11 @@ class Memory:
     multiple: float
 
 
+def size_mib(problem: Problem) -> float:
+    """x, g if it is another table, and y."""
+    return ((0 if problem.g is problem.x else problem.g.nbytes) + problem.x.nbytes + problem.y.nbytes) / 2**20
+
+
 def in_process() -> list[InProcess]:
     """Ours, then the peers that can be measured in Python."""
     return [Ours(), Ours(one_step=True), *(p for p in peers() if isinstance(p, InProcess) and p.available() is None)]
@@ -63,10 +68,9 @@ def main() -> None:
     what, n = sys.argv[1], int(sys.argv[2])
     work(what, timing(WARM_UP))
     problem = timing(n)
-    held = sum(a.nbytes for a in (problem.x, problem.y)) + (0 if problem.g is problem.x else problem.g.nbytes)
     before = reset_peak()
     work(what, problem)
-    print(json.dumps([] if before is None else [[held / 2**20, (memory("VmHWM") - before) / 1024]]))
+    print(json.dumps([] if before is None else [[size_mib(problem), (memory("VmHWM") - before) / 1024]]))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Table:
         self.rows.append(cells)
 
     def show(self, console: Console) -> None:
-        table = RichTable(title=escape(self.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = RichTable(title=escape(self.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for i, column in enumerate(self.columns):
             left = i == 0 or column in self.words
             table.add_column(column, justify="left" if left else "right", no_wrap=not left, overflow="fold")

@@ -22,6 +22,7 @@ MAX_NEWTON = 200
 MAX_CG = 200
 DIVERGED = 1e12
 SHORTEST = 1e-10  # fraction of a Newton step
+FADED = 1e-6  # of the curvature at the start: where no step decreases then, the rest is rounding
 FLATTENED = 1e-8  # change of a curvature in one step that only a step much too long makes
 
 
@@ -78,6 +79,7 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
     """
     inverse = inverse_of(hessian, name)
     best, contraction, longest, fresh = np.inf, 1.0, 1.0, True
+    begun = np.diagonal(hessian).copy()
     for _ in range(most):
         move = -inverse @ gradient
         decrement = float(np.sqrt(np.maximum(0.0, -gradient @ move)))
@@ -98,6 +100,8 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
                 break
             fraction /= 2
         else:
+            if fresh and np.min(np.diagonal(hessian) / begun) < FADED:
+                raise SingularError(f"{name}: its curvature fades to rounding, the minimum is not attained")
             if fresh:
                 raise DegenerateError(f"{name}: found no step that decreases its objective")
             hessian = yield Ask("hessian", point)  # the secants have misled
