@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.exceptions import RankWarning
 from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -163,14 +164,14 @@ class _MixtureOfExperts(BaseEstimator):
             warnings.warn(event, RankWarning, stacklevel=3)
         failed = ""
         try:
-            fit = fit_problem(problem, penalty=penalty, **options)
+            fit = _fitted(problem, penalty, options)
         except InputError as error:
             if not isinstance(error.__cause__, DegenerateError):
                 raise
             failed = f"no start has a maximum of the likelihood ({_told(error.__cause__)}); fitted with penalties"
             spread = FLOOR * float(np.sqrt(np.cov(response, aweights=total, ddof=0)))
             everywhere, penalty = True, _Everywhere(ridge or RIDGE, (floor or spread) if family == "gaussian" else 0.0)
-            fit = fit_problem(problem, penalty=penalty, **options)
+            fit = _fitted(problem, penalty, options)
             events.append(failed)
         self.fit_, self.rows_ = fit, place
         self._experts, self._gate, self._family = experts, gate, family
@@ -459,6 +460,12 @@ class MixtureOfExpertsClassifier(ClassifierMixin, _MixtureOfExperts):
         if np.any(unknown):
             raise InputError(f"y: expected classes of the fit, got {y[unknown].tolist()[0]!r}")
         return np.searchsorted(self.classes_, y).astype(np.float64)
+
+
+def _fitted(problem: Problem, penalty: Penalty, options: dict[str, Any]) -> MixtureFit:
+    # BLAS threads gain nothing on matrices of this size, and on a busy machine they wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        return fit_problem(problem, penalty=penalty, **options)
 
 
 def _weights(sample_weight: ArrayLike | None, n: int) -> Array:

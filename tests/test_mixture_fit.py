@@ -294,11 +294,11 @@ BAD = [
     ({"starts": ["moments"]}, r"^starts: expected names among random, kmeans, got 'moments'$"),
     ({"restarts": 0}, r"^restarts: expected a whole number >= 1, got 0$"),
     ({"ridge": -1}, r"^ridge: expected a number >= 0, got -1$"),
-    ({"sigma_floor": 0.1, "family": "poisson", "y": np.arange(50)}, r"^sigma_floor: expected gaussian experts, got poisson$"),
+    ({"sigma_floor": 0.1, "family": "poisson", "y": np.arange(50)}, r"^sigma_floor: expected gaussian experts, got"),
     ({"common_sigma": True, "family": "poisson", "y": np.arange(50)}, r"^common_sigma: expected gaussian experts, got"),
     ({"max_iterations": 0}, r"^max_iterations: expected a whole number >= 1, got 0$"),
     ({"x": np.empty((50, 0)), "intercept": False}, r"^x: expected at least one feature or an intercept, got none$"),
-    ({"gate": np.empty((50, 0)), "intercept": False}, r"^gate: expected at least one feature or an intercept, got none$"),
+    ({"gate": np.empty((50, 0)), "intercept": False}, r"^gate: expected at least one feature or an intercept"),
 ]  # fmt: skip
 
 

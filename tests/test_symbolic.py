@@ -400,3 +400,21 @@ def test_normal_density_integrates_to_one() -> None:
     with mpmath.workdps(30):
         total = mpmath.quad(lambda t: evaluate(density, {T: t}, 30), [-4, 0, mpmath.mpf(1) / 3, 1, 5])
         assert abs(total - 1) < 1e-20
+
+
+@pytest.mark.parametrize(("k", "count"), [(2, 2), (3, 6), (4, 4)])
+def test_labels_of_softmax_mixtures_can_be_exchanged(k: int, count: int) -> None:
+    """All orders of two and three labels, the neighbours' swaps of four: proved; the reference label moves along."""
+    for expert in ("gaussian", "poisson"):
+        model = mt.softmax_moe(k, expert)
+        found = mt.derive(model).symmetries
+        assert len(found) == count
+        theta = np.arange(1.0, len(model.predictors) + 1)[:, None] * [[1.0, -0.5]]
+        for g in found:
+            assert mt.distance(model, np.array(g.tolist(), dtype=float) @ theta, theta) < 1e-12
+
+
+def test_counts_have_to_be_poisson() -> None:
+    wrong = mt.Model("counts", (0, 1), ("b",), None, lambda y, z, b: y * b - sp.exp(b) / 2, mt.Counts())
+    with pytest.raises(DerivationError, match="expected a Poisson expert of counts"):
+        mt.derive(wrong)

@@ -67,7 +67,7 @@ def fit(
     short: list[Trace] = []
     made: list[str] = []
     failures: list[str] = []
-    last: DegenerateError | None = None
+    first: DegenerateError | None = None
     for i, kind in enumerate(kinds):
         shares = responsibilities[i] if kind == "given" else STARTS[kind](model, data, rng)
         try:
@@ -76,7 +76,7 @@ def fit(
             made.append(kind)
         except DegenerateError as error:
             failures.append(str(error))
-            last = error
+            first = first or error
         if progress is not None:
             progress(i + 1)
     usable = [t for t in short if t.reason in ("converged", "max_iterations")]
@@ -95,6 +95,6 @@ def fit(
             break
     ended = [t for t in finals if t.reason != "degenerate"] or finals or [t for t in short if t.reason == "degenerate"]
     if not ended:
-        raise InputError(f"data: expected a maximum of the likelihood; every start failed ({failures[0]})") from last
+        raise InputError(f"data: expected a maximum of the likelihood; every start failed ({failures[0]})") from first
     best = min(ended, key=lambda t: t.objective[-1])
     return Fit(best, tuple(short), tuple(made), tuple(failures), tuple(finals))

@@ -18,7 +18,7 @@ from moe_theory.symbolic.classify import (
     require_probability_law,
 )
 from moe_theory.symbolic.expectation import NormalExpert, normal_experts
-from moe_theory.symbolic.identities import prove_zero
+from moe_theory.symbolic.symmetry import symmetries
 
 
 @lru_cache(maxsize=64)
@@ -212,28 +212,8 @@ class Derivation:
 
     @cached_property
     def symmetries(self) -> tuple[sp.Matrix, ...]:
-        """Signed permutations G of the learnt predictors with p(y|x; Gη) = p(y|x; η) identically, I first.
-
-        Each is proved exactly; parameters θ and Gθ cannot be told apart from data.
-        """
-        m = len(self.model.learnt)
-        eta = sp.Matrix(self.model.learnt)
-        found = []
-        for order in itertools.permutations(range(m)):
-            for signs in itertools.product((1, -1), repeat=m):
-                g = sp.zeros(m, m)
-                for row, (column, sign) in enumerate(zip(order, signs, strict=True)):
-                    g[row, column] = sign
-                moved = dict(zip(self.model.learnt, g * eta, strict=True))
-                difference = [
-                    self.density.subs(moved, simultaneous=True) - self.density
-                    if y is None
-                    else (self.density.subs(moved, simultaneous=True) - self.density).subs(RESPONSE, y)
-                    for y in (self.model.response.values if isinstance(self.model.response, Values) else (None,))
-                ]
-                if g == sp.eye(m) or prove_zero(difference).proved:
-                    found.append(g)
-        return tuple(found)
+        """Linear maps G of the learnt predictors with p(y|x; Gη) = p(y|x; η), proved exactly, I first."""
+        return symmetries(self.model, self.density)
 
     def _lagrange(self, i: int) -> sp.Expr:
         values = self.model.latent

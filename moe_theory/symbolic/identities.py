@@ -21,6 +21,10 @@ from sympy.printing.pycode import MpmathPrinter
 from moe_theory.atoms import STABLE, LogSumExp, expit, softplus
 
 DIGITS = 50
+_MPMATH = {
+    "log_factorial": lambda y: mpmath.re(mpmath.loggamma(y + 1)),
+    "indicator": lambda y, value: mpmath.mpf(int(y == value)),
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def _evaluator(expr: sp.Expr) -> Callable[[Mapping[sp.Symbol, sp.Expr | float], 
     printer = MpmathPrinter(
         {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True, "order": "none"}
     )
-    function = sp.lambdify(symbols, exact_form(expr), modules="mpmath", printer=printer)
+    function = sp.lambdify(symbols, exact_form(expr), modules=[_MPMATH, "mpmath"], printer=printer)
 
     def value_at(point: Mapping[sp.Symbol, sp.Expr | float], digits: int) -> mpmath.mpf:
         with mpmath.workdps(digits):
