@@ -51,6 +51,7 @@ def fit_mixture(
     Raises InputError for bad data (see `Problem.of`). What goes wrong on the way is a `reason`: degenerate, with the
     label and its rows, is never repaired.
 
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> x = rng.uniform(-1, 1, 400)
     >>> y = np.where(rng.random(400) < 1 / (1 + np.exp(-4 * x)), 2 * x, 1 - x) + 0.1 * rng.standard_normal(400)

@@ -42,6 +42,8 @@ def mixture_figure(fit: MixtureFit, feature: str | None = None, title: str | Non
     _experts(above, fit, feature)
     other = feature if feature in features.gate else next((n for n in features.gate if n != INTERCEPT), feature)
     _gate(below, fit, other)
+    if len(known) > 1:
+        below.set_xlabel(f"{other} (curves: the other features at their means)")
     if other == feature:
         below.sharex(above)
         above.tick_params(labelbottom=False)
