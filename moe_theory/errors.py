@@ -24,9 +24,12 @@ class CurvedModelError(DerivationError):
 class DegenerateError(MoeTheoryError):
     """An M-step without a finite solution (e.g. a gate that separates the labels), or one that was not found.
 
-    label: the latent label it happens at, where there is one. rows: indices of the table's rows of that label.
+    label: the latent label it happens at, where there is one. rows: indices of the table's rows of that label. bounded:
+    whether the likelihood has a finite supremum where this is heading.
     """
 
-    def __init__(self, message: str, label: int | None = None, rows: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, message: str, label: int | None = None, rows: tuple[int, ...] = (), bounded: bool = False
+    ) -> None:
         super().__init__(message)
-        self.label, self.rows = label, rows
+        self.label, self.rows, self.bounded = label, rows, bounded

@@ -29,7 +29,7 @@ from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Layout, Penalty
 from moe_theory.laws.rows import Rows
 from moe_theory.mixture.fit import STARTS, MixtureFit, fit_problem
-from moe_theory.mixture.problem import INTERCEPT, OFFSET, SCALE, Problem
+from moe_theory.mixture.problem import Problem
 from moe_theory.validation import Array, positive_number, real_array, whole_number
 
 RANK = 1e-9  # a column's distance from the span of those before it, in units of its size; Problem's own is 1e-10
@@ -41,7 +41,8 @@ SHOWN = 5  # rows named in a message
 
 @dataclass(frozen=True)
 class _Everywhere(Penalty):
-    """A ridge with which the penalised likelihood has a maximum whatever the data: also on intercepts, though less.
+    """A ridge with which the penalised likelihood has a maximum whatever the data (normal experts: given a floor too):
+    also on intercepts, though less.
 
     With one on slopes alone it often has none: experts that are constants (always one class, always 0) lie at
     infinity and cost nothing, and so does a label that vanishes. The intercepts of normal experts need no bound and
@@ -86,7 +87,9 @@ class _View:
         triangle = np.linalg.qr(root * moved / scale, mode="r")
         _, values, directions = np.linalg.svd(triangle, full_matrices=False)
         kept = values > RANK * np.max(values, initial=1e-300)
-        turn = directions[kept].T / scale[:, None]
+        # Any basis of the rows' space would do for the fit; of least norm are the coefficients that lie in it.
+        basis = np.linalg.qr(directions[kept].T * scale[:, None])[0]
+        turn = basis @ (basis.T @ (directions[kept].T / scale[:, None]))
         return cls(columns, tuple(f"direction {i + 1}" for i in range(turn.shape[1])), centre, turn)
 
     def of_rows(self, x: Array) -> Array:
@@ -168,7 +171,9 @@ class _MixtureOfExperts(BaseEstimator):
         except InputError as error:
             if not isinstance(error.__cause__, DegenerateError):
                 raise
-            failed = f"no start has a maximum of the likelihood ({_told(error.__cause__)}); fitted with penalties"
+            failed = (
+                f"no start has a maximum of the likelihood ({_told(error.__cause__)}); fitted with penalties (events_)"
+            )
             spread = FLOOR * float(np.sqrt(np.cov(response, aweights=total, ddof=0)))
             everywhere, penalty = True, _Everywhere(ridge or RIDGE, (floor or spread) if family == "gaussian" else 0.0)
             fit = _fitted(problem, penalty, options)
@@ -492,11 +497,8 @@ def _distinct(table: Array, weight: Array) -> tuple[Array, Array, Array]:
 
 
 def _names(estimator: Any) -> tuple[str, ...]:
-    """Of X's columns; x0, x1, … where they have none, or not distinct ones."""
-    given = tuple(getattr(estimator, "feature_names_in_", ()))
-    if given and len(set(given)) == len(given) and not {INTERCEPT, SCALE, OFFSET} & set(given):
-        return given
-    return tuple(f"x{i}" for i in range(estimator.n_features_in_))
+    """Of X's columns; x0, x1, … where they have none."""
+    return tuple(getattr(estimator, "feature_names_in_", [f"x{i}" for i in range(estimator.n_features_in_)]))
 
 
 def _columns(estimator: Any, argument: str, names: tuple[str, ...]) -> tuple[int, ...]:

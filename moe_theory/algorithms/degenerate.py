@@ -16,7 +16,9 @@ EMPTY = 1e-6  # rows' worth of responsibility, below which a label has vanished
 COLLAPSED = 1e-8  # sigma relative to the response's standard deviation, below which an expert interpolates
 
 
-def degenerate(model: Model, law: Law, at: SoftmaxEvaluation, label: int, what: str) -> DegenerateError:
+def degenerate(
+    model: Model, law: Law, at: SoftmaxEvaluation, label: int, what: str, bounded: bool = True
+) -> DegenerateError:
     """The error for the label at that position, with the rows it is responsible for (more than one half)."""
     given = at.responsibilities  # at a start they are not those of theta
     shares = (responsibilities(at.layout, model, law, at.theta) if given is None else np.concatenate(given, axis=1))[
@@ -25,7 +27,7 @@ def degenerate(model: Model, law: Law, at: SoftmaxEvaluation, label: int, what: 
     rows = tuple(np.flatnonzero(shares > 0.5).tolist())
     shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
     where = f"{len(rows)} rows ({shown})" if rows else "no rows"
-    return DegenerateError(f"label {model.latent[label]}, {where}: {what}", int(model.latent[label]), rows)
+    return DegenerateError(f"label {model.latent[label]}, {where}: {what}", int(model.latent[label]), rows, bounded)
 
 
 def refuse_vanished(model: Model, law: Law, at: SoftmaxEvaluation) -> None:
@@ -72,7 +74,7 @@ def refuse_collapse(model: Model, law: Law, at: SoftmaxEvaluation, variance: Arr
     z = int(np.argmin(variance))
     if not variance[z] > (COLLAPSED * spread) ** 2:
         what = "its sigma has gone to 0 (it fits its rows exactly, the likelihood is unbounded); a floor bounds it"
-        raise degenerate(model, law, at, z, what)
+        raise degenerate(model, law, at, z, what, bounded=False)
 
 
 def _spread(rows: Rows) -> float:

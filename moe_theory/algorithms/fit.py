@@ -52,8 +52,9 @@ def fit(
 ) -> Fit:
     """Fit θ to a table by EM from `restarts` starts, of the kinds `starts` by turns; the largest likelihood wins.
 
-    Short runs (50 iterations) from every start select those that are run to the end. Runs that end degenerate are kept,
-    but do not win while another one does not: their likelihood may be unbounded. accelerate: wraps EM in the long runs,
+    Short runs (50 iterations) from every start select those that are run to the end. All runs are kept. A degenerate one
+    wins by its likelihood as any other, unless that is unbounded there (a sigma that goes to 0) and another run ended
+    well. accelerate: wraps EM in the long runs,
     e.g. `Squarem`. responsibilities: starts of the user's own, (n, k) each, before the others. Raises InputError if no
     start leads anywhere (e.g. labels that the features separate).
     """
@@ -81,6 +82,7 @@ def fit(
             progress(i + 1)
     usable = [t for t in short if t.reason in ("converged", "max_iterations")]
     failures += [f"{t.reason}: {t.message}" for t in short if t not in usable]
+    at_bound = [t for t in short if t.reason == "degenerate" and t.bounded]
     chosen: list[Trace] = []
     for trace in sorted(usable, key=lambda t: float(f"{t.objective[-1]:.9e}")):
         level = trace.objective[-1]
@@ -93,7 +95,8 @@ def fit(
             failures.append(f"degenerate: {finals[-1].message}")
         if sum(t.reason != "degenerate" for t in finals) == FINALISTS:
             break
-    ended = [t for t in finals if t.reason != "degenerate"] or finals or [t for t in short if t.reason == "degenerate"]
+    proper = [t for t in finals if t.reason != "degenerate" or t.bounded] + at_bound
+    ended = proper or finals or [t for t in short if t.reason == "degenerate"]
     if not ended:
         raise InputError(f"data: expected a maximum of the likelihood; every start failed ({failures[0]})") from first
     best = min(ended, key=lambda t: t.objective[-1])

@@ -123,7 +123,8 @@ def _least_squares(model: Model, law: Law, at: SoftmaxEvaluation, label: int, gr
     scale = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
     values, vectors = np.linalg.eigh(gram / np.outer(scale, scale))
     if values[0] < RANK:
-        raise degenerate(model, law, at, label, "has fewer rows in effect than coefficients (singular least squares)")
+        what = "has fewer rows in effect than coefficients (singular least squares)"
+        raise degenerate(model, law, at, label, what, bounded=False)
     return -(vectors / values) @ (vectors.T @ (slope / scale)) / scale
 
 

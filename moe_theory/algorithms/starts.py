@@ -85,9 +85,15 @@ def kmeans_responsibilities(model: Model, data: Finite, rng: np.random.Generator
     return (1 - SOFT) * np.eye(k)[labels] + SOFT / k
 
 
+def dirichlet_responsibilities(model: Model, data: Finite, rng: np.random.Generator) -> Array:
+    """Uniform on the simplex for every row, independently, (n, k): labels that have nothing to do with (x, y)."""
+    return rng.dirichlet(np.ones(len(model.latent)), len(data))
+
+
 STARTS: dict[str, Callable[[Model, Finite, np.random.Generator], Array]] = {
     "random": random_responsibilities,
     "kmeans": kmeans_responsibilities,
+    "dirichlet": dirichlet_responsibilities,
 }
 
 

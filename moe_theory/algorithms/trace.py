@@ -37,7 +37,8 @@ class Trace:
     at rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
     nonfinite, degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate,
     (m q, m q), or (p, p) on the learnt entries. accuracy: of the law. inner_residual: each M-step's Newton decrement
-    over its aim, (T,), not a number where an algorithm has none. label, rows: where it is degenerate.
+    over its aim, (T,), not a number where an algorithm has none. label, rows: where it is degenerate; bounded: whether the
+    likelihood has a finite supremum there.
     """
 
     algorithm: str
@@ -56,6 +57,7 @@ class Trace:
     inner_residual: Array
     label: int | None = None
     rows: tuple[int, ...] = ()
+    bounded: bool = True
 
     @property
     def thetas(self) -> Array:
@@ -150,6 +152,7 @@ def _iterate(
     message = ""
     label: int | None = None
     rows: tuple[int, ...] = ()
+    bounded = True
     while True:
         metric = at.metric(local_model, law)
         norms.append(_dual_norm(metric, local_model.free(at.gradient)))
@@ -169,6 +172,7 @@ def _iterate(
                 at = algorithm.evaluate(theta, law)
         except DegenerateError as error:
             reason, message, label, rows = "degenerate", str(error), error.label, error.rows
+            bounded = error.bounded
             break
         inner.append(float(getattr(algorithm, "inner_residual", np.nan)))
         if not np.isfinite(theta).all():
@@ -210,6 +214,7 @@ def _iterate(
         np.array(inner[: len(thetas) - 1]),
         label,
         rows,
+        bounded,
     )
 
 

@@ -28,7 +28,7 @@ from moe_theory.model import Model
 from moe_theory.sums import average, total
 from moe_theory.validation import Array
 
-LARGE = 300  # coefficients of a part from which on its Hessian is not formed
+LARGE = 1000  # coefficients of a part from which on its Hessian is not formed
 SCARCE = 1e-3  # share of the rows below which an expert's Gram matrix is not taken as a difference
 
 

@@ -81,14 +81,20 @@ def gate_curvature(x: Array, prior: Array, weighted: Array, whole: bool) -> Arra
     """
     if not whole:
         return (weighted[1:] * (1.0 - prior[1:])) @ (x * x).T
-    k = len(prior)
-    blocks = []
-    for a in range(1, k):
-        # 1 - P as the sum of the others', which keeps its relative accuracy.
-        others = prior[0] if k == 2 else np.sum(prior, axis=0) - prior[a]
-        blocks.append(scaled_gram(x, weighted[a] * others))
-        blocks += [scaled_gram(x, -weighted[a] * prior[b]) for b in range(a + 1, k)]
-    return np.stack(blocks)
+    k, d = len(prior), len(x)
+    # 1 - P as the sum of the others', which keeps its relative accuracy.
+    own = [scaled_gram(x, weighted[a] * (prior[0] if k == 2 else _others(prior, a))) for a in range(1, k)]
+    if k == 2:
+        return np.stack(own)
+    # All pairs of labels in one product of matrices.
+    left, right = ((p[1:, None] * x).reshape((k - 1) * d, -1) for p in (weighted, prior))
+    cross = -(left @ right.T).reshape(k - 1, d, k - 1, d)
+    return np.stack([own[a] if a == b else cross[a, :, b] for a in range(k - 1) for b in range(a, k - 1)])
+
+
+def _others(prior: Array, a: int) -> Array:
+    """Σ_{z≠a} P(z), added up: no cancellation where P(a) is near 1."""
+    return np.sum(prior[:a], axis=0) + np.sum(prior[a + 1 :], axis=0)
 
 
 def expert_curvature(

@@ -11,8 +11,9 @@ from moe_theory.laws.rows import Block, Rows
 from moe_theory.laws.table import Finite
 from moe_theory.validation import Array, whole_number
 
-#: rows in a block of a table for array kernels, whose temporaries then stay in a core's own cache
-SMALL_BLOCK = 8192
+#: rows in a block of a table for array kernels, whose temporaries then stay in a core's own cache; from about 5000 on
+#: OpenBLAS starts threads, which only wait for each other here
+SMALL_BLOCK = 4096
 
 
 class Columns(Finite):
