@@ -92,7 +92,8 @@ _HOME = {
     "moe_theory.zoo": "erased_labels linear_experts softmax_moe symmetric_linear symmetric_logistic",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
-__all__ = sorted([*_MODULE, "__version__"])
+# What an extra is needed for is not what `*` means.
+__all__ = sorted([*(name for name, home in _MODULE.items() if home != "moe_theory.estimators"), "__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -104,4 +105,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*_MODULE, "__version__"])

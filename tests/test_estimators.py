@@ -498,7 +498,7 @@ def test_bad_data() -> None:
 
 
 def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.delitem(sys.modules, "moe_theory.estimators")
     with pytest.raises(
         ImportError, match=r"^moe_theory.estimators: expected scikit-learn .*pip install 'moe-theory\[sklearn\]'$"

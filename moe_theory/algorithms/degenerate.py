@@ -50,7 +50,8 @@ def saturation(model: Model, law: Law, at: SoftmaxEvaluation, i: int) -> Degener
         hessian = at.parts[i].hessian
         heaviest = 0 if hessian is None else _least_curvature(model, law, at, i, hessian)[1]
         return degenerate(model, law, at, heaviest + 1, "the gate's features separate it from the others")
-    what = "its features separate its responses, or have no full rank on its rows; a ridge bounds its coefficients"
+    bound = "a ridge on intercepts too" if np.any(at.parts[i].ridge) else "a ridge"
+    what = f"its features separate its responses, or have no full rank on its rows; {bound} bounds its coefficients"
     return degenerate(model, law, at, i - offset, what)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from moe_theory.algorithms.base import Algorithm
 from moe_theory.algorithms.em import EM
@@ -52,12 +53,41 @@ def fit(
 ) -> Fit:
     """Fit θ to a table by EM from `restarts` starts, of the kinds `starts` by turns; the largest likelihood wins.
 
-    Short runs (50 iterations) from every start select those that are run to the end. All runs are kept. A degenerate one
-    wins by its likelihood as any other, unless that is unbounded there (a sigma that goes to 0) and another run ended
-    well. accelerate: wraps EM in the long runs,
+    Short runs (50 iterations) from every start select those that are run to the end. All runs are kept. A degenerate
+    one wins by its likelihood as any other, unless that is unbounded there (a sigma that goes to 0) and another run
+    ended well. accelerate: wraps EM in the long runs,
     e.g. `Squarem`. responsibilities: starts of the user's own, (n, k) each, before the others. Raises InputError if no
     start leads anywhere (e.g. labels that the features separate).
     """
+    with threadpool_limits(1, user_api="blas"):  # threads gain nothing on blocks, and on a busy machine wait in line
+        return _fit(
+            model,
+            data,
+            restarts,
+            seed,
+            max_iterations,
+            tolerance,
+            progress,
+            starts,
+            penalty,
+            accelerate,
+            responsibilities,
+        )
+
+
+def _fit(
+    model: Model,
+    data: Finite,
+    restarts: int,
+    seed: int,
+    max_iterations: int,
+    tolerance: float,
+    progress: Callable[[int], None] | None,
+    starts: Sequence[str],
+    penalty: Penalty | None,
+    accelerate: Callable[[EM], Algorithm] | None,
+    responsibilities: Sequence[Array],
+) -> Fit:
     if not isinstance(data, Finite):
         raise InputError(f"data: expected a table (Data or Finite), got {type(data).__name__}")
     rng = np.random.default_rng(whole_number("seed", seed))

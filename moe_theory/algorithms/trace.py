@@ -37,8 +37,8 @@ class Trace:
     at rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
     nonfinite, degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate,
     (m q, m q), or (p, p) on the learnt entries. accuracy: of the law. inner_residual: each M-step's Newton decrement
-    over its aim, (T,), not a number where an algorithm has none. label, rows: where it is degenerate; bounded: whether the
-    likelihood has a finite supremum there.
+    over its aim, (T,), not a number where an algorithm has none. label, rows: where it is degenerate; bounded:
+    whether the likelihood has a finite supremum there.
     """
 
     algorithm: str

@@ -16,15 +16,19 @@ from moe_theory.validation import Array, real_array
 class Penalty:
     """ridge: ridge/2 times the sum of squares of all coefficients is added to L, but for those of constant features and
     the log sigmas (L is a mean over rows, so this is glmnet's lambda at alpha = 0). sigma_floor: least sigma allowed.
+    intercepts: the ridge on constant features' coefficients, of the gate and of experts that are not normal, in units
+    of `ridge`. With a ridge on the others alone there often is no maximum: constant experts (always one class, always
+    0) lie at infinity and cost nothing, and so does a label that vanishes.
 
     For softmax mixtures. Raises InputError for negative numbers.
     """
 
     ridge: float = 0.0
     sigma_floor: float = 0.0
+    intercepts: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("ridge", "sigma_floor"):
+        for name in ("ridge", "sigma_floor", "intercepts"):
             if real_array(name, getattr(self, name), ndim=0) < 0:
                 raise InputError(f"{name}: expected a number >= 0, got {getattr(self, name):g}")
 
@@ -33,10 +37,14 @@ class Penalty:
 
     def weights(self, layout: Layout, rows: Rows, theta: Array) -> Array:
         """The ridge on every entry of θ, (m, D)."""
-        out, s = np.zeros_like(theta), layout.structure
-        out[s.experts, layout.experts] = self.ridge
-        out[s.gate, layout.gate] = self.ridge
-        return out * rows.once("varies", lambda: _varying(rows))
+        varies, s = rows.once("varies", lambda: _varying(rows)), layout.structure
+        out = np.zeros_like(theta)
+        for part, columns, constant in (
+            (s.experts, layout.experts, 0.0 if layout.family.quadratic else self.intercepts),
+            (s.gate, layout.gate, self.intercepts),
+        ):
+            out[part, columns] = self.ridge * np.where(varies[columns], 1.0, constant)
+        return out
 
 
 def _varying(rows: Rows) -> Array:

@@ -105,7 +105,9 @@ class MixtureFit:
         """What was done beyond plain maximum likelihood, and which starts failed."""
         found = []
         if self.penalty.ridge > 0:
-            found.append(f"ridge {self.penalty.ridge:g} on all coefficients but intercepts")
+            share = self.penalty.ridge * self.penalty.intercepts
+            where = f"slopes, {share:g} on intercepts" if share else "all coefficients but intercepts"
+            found.append(f"ridge {self.penalty.ridge:g} on {where}")
         if self.penalty.sigma_floor > 0 and self.sigma is not None:
             held = [str(i + 1) for i in np.flatnonzero(self.sigma <= self.penalty.sigma_floor * (1 + 1e-12))]
             reached = f"reached by expert {', '.join(held)}" if held else "not reached"
