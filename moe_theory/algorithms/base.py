@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from moe_theory.errors import DegenerateError
 from moe_theory.evaluation import Evaluation, Penalty, evaluate
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
@@ -20,6 +21,13 @@ class Algorithm(ABC):
     def __init__(self, model: Model, penalty: Penalty | None = None) -> None:
         self.model, self.penalty = model, penalty
         self._last: tuple[Law, Evaluation] | None = None
+
+    #: learnt entries, (p,), that the last step had to leave at a bound; None if there are none
+    held: Array | None = None
+
+    def unattained(self, theta: Array, law: Law) -> DegenerateError | None:
+        """Why there are held entries; None if there are none."""
+        return None
 
     @property
     def name(self) -> str:

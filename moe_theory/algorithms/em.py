@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from moe_theory.algorithms.base import Algorithm
+from moe_theory.algorithms.degenerate import saturation
 from moe_theory.algorithms.maximise import maximise
 from moe_theory.errors import DegenerateError
+from moe_theory.evaluation import SoftmaxEvaluation
 from moe_theory.evaluation.penalty import Penalty
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
@@ -17,16 +21,42 @@ class EM(Algorithm):
     For a flat model Q(φ|θ) = A(φ) - ⟨E[E[s|x,y;θ] ⊗ x], φ⟩ + const, so the M-step matches the mean of the statistic.
     For softmax mixtures it is weighted least squares and Newton's method, for any other curved model Newton's method on
     what is derived; `inner_residual` is the last M-step's Newton decrement over its aim. penalty: see `Penalty`.
+
+    A gate or an expert of a softmax mixture whose M-step has no maximum, because its features separate (the likelihood
+    is bounded, its supremum at infinity), is held far out while the others go on: `held` then marks its learnt entries,
+    and `unattained` says what is wrong. Other models raise DegenerateError.
     """
 
     def __init__(self, model: Model, penalty: Penalty | None = None) -> None:
         super().__init__(model, penalty)
         self.inner_residual = 0.0
+        self.held: Array | None = None
+        self._parts: list[int] = []
 
     def step(self, theta: Array, law: Law) -> Array:
         """One E-step and one exact M-step."""
-        theta, self.inner_residual = maximise(self.model, law, self.evaluate(theta, law))
+        at = self.evaluate(theta, law)
+        self._parts = []
+        theta, self.inner_residual = maximise(self.model, law, at, held=self._parts)
+        self.held = None
+        if self._parts and isinstance(at, SoftmaxEvaluation):
+            mask = np.zeros(theta.shape, dtype=bool)
+            slack = law.accuracy * (1 + abs(at.objective))
+            # Newton's last point is far out, but it was not looked at before the next was asked for.
+            back = not self.evaluate(theta, law).objective <= at.objective + slack
+            for part in (at.parts[i] for i in self._parts):
+                mask[part.rows, part.columns] = True
+                if back:
+                    theta[part.rows, part.columns] = part.point
+            self.held = self.model.free(mask)
         return theta
+
+    def unattained(self, theta: Array, law: Law) -> DegenerateError | None:
+        """Why the last M-step had no maximum, or None if it had one."""
+        at = self.evaluate(theta, law)
+        if not self._parts or not isinstance(at, SoftmaxEvaluation):
+            return None
+        return saturation(self.model, law, at, self._parts[0])
 
 
 class GeneralisedEM(Algorithm):

@@ -15,14 +15,16 @@ from moe_theory.operators import mean_map
 from moe_theory.validation import Array
 
 
-def maximise(model: Model, law: Law, at: Evaluation, one: bool = False) -> tuple[Array, float]:
+def maximise(
+    model: Model, law: Law, at: Evaluation, one: bool = False, held: list[int] | None = None
+) -> tuple[Array, float]:
     """(argmax_φ Q(φ|θ), (m, d); the largest Newton decrement left, over its aim, 0 where none is needed).
 
-    one: a single Newton step for each part that needs iterations, unguarded; for softmax mixtures only. Raises
-    DegenerateError where the maximum is not attained or not found.
+    one, held: for softmax mixtures only, see `softmax_step`. Raises DegenerateError where the maximum is not attained
+    or not found.
     """
     if isinstance(at, SoftmaxEvaluation):
-        return softmax_step(model, law, at, one)
+        return softmax_step(model, law, at, one, held)
     if isinstance(at, GeneralEvaluation):
         return general_step(model, law, at.theta, at.responsibilities)
     if isinstance(at, FlatEvaluation):

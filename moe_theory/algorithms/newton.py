@@ -124,6 +124,8 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
                     raise SingularError(f"{name}: its curvature vanishes on the way to the minimum")
         else:
             inverse, fresh = _secant(inverse, fraction * move, change), False
+    if np.min(np.diagonal(hessian) / begun) < FADED:
+        raise SingularError(f"{name}: its curvature fades, the minimum is not attained")
     raise DegenerateError(f"{name}: did not converge in {most} Newton steps")
 
 

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from moe_theory.algorithms.degenerate import degenerate, is_saturated, refuse_collapse, refuse_vanished, saturation
-from moe_theory.algorithms.newton import MAX_NEWTON, Ask, SingularError, Solver, drive, inverse_of, newton, newton_cg
+from moe_theory.algorithms.newton import (
+    MAX_NEWTON,
+    Ask,
+    SingularError,
+    Solution,
+    Solver,
+    drive,
+    inverse_of,
+    newton,
+    newton_cg,
+)
 from moe_theory.errors import DegenerateError
 from moe_theory.evaluation.softmax import Part, SoftmaxEvaluation
 from moe_theory.evaluation.softmax_kernels import (
@@ -32,11 +42,14 @@ SWEEPS = 1000
 RANK = 1e-13  # least eigenvalue of an expert's Gram matrix scaled to unit diagonal
 
 
-def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = False) -> tuple[Array, float]:
+def softmax_step(
+    model: Model, law: Law, at: SoftmaxEvaluation, one: bool = False, held: list[int] | None = None
+) -> tuple[Array, float]:
     """(argmax_φ Q(φ|θ), (m, D); the largest Newton decrement left in a part, over its aim).
 
-    one: a single Newton step for each part that needs iterations, unguarded (generalised EM). Raises DegenerateError,
-    naming the label and its rows, where the maximum is not attained.
+    one: a single Newton step for each part that needs iterations, unguarded (generalised EM). held: a list that takes
+    the indices of parts without a maximum, which stay where Newton's method had to stop, far out. Without it such a
+    part raises DegenerateError, naming the label and its rows; an expert that collapses or vanishes always does.
     """
     refuse_vanished(model, law, at)
     theta, residual = at.theta.copy(), 0.0
@@ -52,6 +65,9 @@ def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = Fals
         if hessian is not None and is_saturated(model, law, at, i, hessian):
             if one:
                 raise saturation(model, law, at, i)
+            if held is not None and _is_settled(part):
+                held.append(i)
+                continue
             solver = _from_zero(len(point), name)
         elif one and hessian is not None:
             theta[part.rows, part.columns] -= (inverse_of(hessian, name) @ slope).reshape(part.point.shape)
@@ -60,7 +76,7 @@ def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = Fals
             solver = newton(point, slope, hessian, name)
         else:
             solver = newton_cg(point, slope, part.diagonal, name, 1 if one else MAX_NEWTON)
-        solvers[i] = _labelled(solver, model, law, at, i)
+        solvers[i] = _labelled(solver, model, law, at, i, held)
     if solvers:
         passes = _Passes(model, law, at)
         for i, solution in drive(solvers, passes.answer).items():
@@ -68,16 +84,38 @@ def softmax_step(model: Model, law: Law, at: SoftmaxEvaluation, one: bool = Fals
             theta[part.rows, part.columns] = solution.point.reshape(part.point.shape)
             residual = max(residual, solution.residual)
             if solution.hessian is not None and is_saturated(model, law, at, i, solution.hessian):
-                raise saturation(model, law, at, i)
+                if held is None:
+                    raise saturation(model, law, at, i)
+                held.append(i)
     return theta, residual
 
 
-def _labelled(solver: Solver, model: Model, law: Law, at: SoftmaxEvaluation, i: int) -> Solver:
-    """The solver with errors that name the label and its rows."""
+SETTLED = 1e-10  # what L could still gain from a saturated part that is left as it is
+
+
+def _is_settled(part: Part) -> bool:
+    """Whether a part without curvature has no slope to speak of: it is at its bound, not beyond its maximum."""
+    diagonal = np.maximum(part.diagonal, 1e-300)
+    return float(np.sum(part.slope.ravel() ** 2 / diagonal)) <= SETTLED
+
+
+def _labelled(solver: Solver, model: Model, law: Law, at: SoftmaxEvaluation, i: int, held: list[int] | None) -> Solver:
+    """The solver with errors that name the label and its rows, or held at the last point it accepted."""
+    point = at.parts[i].point.ravel()
     try:
-        return (yield from solver)
+        ask = next(solver)
+        while True:
+            value = yield ask
+            if ask.what == "hessian":  # asked for where a step was accepted
+                point = ask.point
+            ask = solver.send(value)
+    except StopIteration as end:
+        return end.value
     except SingularError as error:
-        raise saturation(model, law, at, i) from error
+        if held is None:
+            raise saturation(model, law, at, i) from error
+        held.append(i)
+        return Solution(point, None, 0.0)
     except DegenerateError as error:
         offset = len(at.parts) - at.layout.structure.k
         label = i - offset if i >= offset else 1 + int(np.argmax(np.sum(at.parts[i].slope ** 2, axis=1)))

@@ -36,6 +36,15 @@ class Squarem(Algorithm):
         """Of the last M-step."""
         return self.inner.inner_residual
 
+    @property
+    def held(self) -> Array | None:  # type: ignore[override]
+        """Of the last EM step."""
+        return self.inner.held
+
+    def unattained(self, theta: Array, law: Law) -> DegenerateError | None:
+        """Of the last EM step."""
+        return self.inner.unattained(theta, law)
+
     def evaluate(self, theta: Array, law: Law) -> Evaluation:
         """As the accelerated algorithm's, which keeps the last one."""
         return self.inner.evaluate(theta, law)

@@ -155,7 +155,7 @@ def _iterate(
     bounded = True
     while True:
         metric = at.metric(local_model, law)
-        norms.append(_dual_norm(metric, local_model.free(at.gradient)))
+        norms.append(_dual_norm(metric, local_model.free(at.gradient), algorithm.held))
         if not np.isfinite(at.objective):
             reason, message = "nonfinite", "L is not finite at the start"
         elif not np.isfinite(norms[-1]):
@@ -165,6 +165,10 @@ def _iterate(
         elif norms[-1] <= ROUNDING and len(norms) > STALLED and min(norms[-STALLED:]) >= min(norms[:-STALLED]):
             reason, message = "converged", f"to rounding: the gradient norm stays above {min(norms):.1e}"
         if reason != "max_iterations" or len(thetas) > limit:
+            error = algorithm.unattained(theta, law)
+            if error is not None and reason in ("converged", "max_iterations"):
+                message, label, rows = str(error), error.label, error.rows
+                reason = "degenerate" if reason == "converged" else reason
             break
         try:
             theta = algorithm.step(theta, law)
@@ -195,7 +199,7 @@ def _iterate(
                 f"L rose by {objective[-1] - objective[-2]:.3g} at iteration {len(thetas) - 1}",
             )
             metric = at.metric(local_model, law)
-            norms.append(_dual_norm(metric, local_model.free(at.gradient)))
+            norms.append(_dual_norm(metric, local_model.free(at.gradient), algorithm.held))
             break
     return Trace(
         algorithm.name,
@@ -218,7 +222,10 @@ def _iterate(
     )
 
 
-def _dual_norm(metric: Array, g: Array) -> float:
+def _dual_norm(metric: Array, g: Array, held: Array | None) -> float:
+    """√(g' metric^{-1} g) over the entries that are not held at a bound."""
+    if held is not None:
+        metric, g = metric[np.ix_(~held, ~held)], g[~held]
     try:
         scale = np.sqrt(np.diagonal(metric))
         factor = scipy.linalg.cho_factor(metric / np.outer(scale, scale))
