@@ -393,7 +393,10 @@ BAD: dict[str, tuple[list[str], str]] = {
     ),
     "restarts": ([*F, "y ~ x", "--restarts", "0"], "--restarts: expected a whole number >= 1, got 0"),
     "seed": ([*F, "y ~ x", "--seed", "-1"], "seed: expected a whole number >= 0, got -1"),
-    "starts": ([*F, "y ~ x", "--starts", "best"], "starts: expected names among random, kmeans, dirichlet, got 'best'"),
+    "starts": (
+        [*F, "y ~ x", "--starts", "best"],
+        "starts: expected names among random, kmeans, soft, dirichlet, got 'best'",
+    ),
     "ridge": ([*F, "y ~ x", "--ridge", "-1"], "ridge: expected a number >= 0, got -1"),
     "tolerance": ([*F, "y ~ x", "--tolerance", "0"], "tolerance: expected a number > 0, got 0"),
     "iterations": ([*F, "y ~ x", "--max-iterations", "0"], "max_iterations: expected a whole number >= 1, got 0"),

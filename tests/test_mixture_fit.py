@@ -249,7 +249,7 @@ def test_fits_are_pickled_and_depend_on_the_seed_only() -> None:
 def test_every_trace_is_kept() -> None:
     x, y, _ = crossing(150)
     fit = mt.fit_mixture(x, y, restarts=5)
-    assert len(fit.runs.traces) == 5 and fit.runs.starts == ("kmeans", "random", "dirichlet", "kmeans", "random")
+    assert len(fit.runs.traces) == 5 and fit.runs.starts == ("kmeans", "random", "soft", "dirichlet", "kmeans")
     assert all(fit.trace.objective[-1] <= t.objective[-1] + 1e-12 for t in fit.runs.traces)
 
 
@@ -291,7 +291,7 @@ BAD = [
     ({"offset": np.ones(3)}, r"^offset: expected shape \(50,\), one number per response, got \(3,\)$"),
     ({"names": ["a"]}, r"^names: expected 2 distinct names, got a$"),
     ({"names": ["a", "a"]}, r"^names: expected 2 distinct names, got a, a$"),
-    ({"starts": ["moments"]}, r"^starts: expected names among random, kmeans, dirichlet, got 'moments'$"),
+    ({"starts": ["moments"]}, r"^starts: expected names among random, kmeans, soft, dirichlet, got 'moments'$"),
     ({"restarts": 0}, r"^restarts: expected a whole number >= 1, got 0$"),
     ({"ridge": -1}, r"^ridge: expected a number >= 0, got -1$"),
     ({"sigma_floor": 0.1, "family": "poisson", "y": np.arange(50)}, r"^sigma_floor: expected gaussian experts, got"),

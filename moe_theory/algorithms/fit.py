@@ -19,7 +19,7 @@ from moe_theory.model import Model
 from moe_theory.validation import Array, whole_number
 
 SHORT = 50  # iterations from every start before the best are chosen
-FINALISTS = 2  # different ones of these that are run to the end
+FINALISTS = 4  # different ones of these that are run to the end
 SAME = 1e-9  # difference in L, relative to 1 + |L|, below which two short runs are the same
 
 
@@ -123,11 +123,16 @@ def _fit(
         finals.append(run(long(EM(model, penalty)), data, trace.local[0], max_iterations, tolerance, divergences=False))
         if finals[-1].reason == "degenerate":
             failures.append(f"degenerate: {finals[-1].message}")
-        if sum(t.reason != "degenerate" for t in finals) == FINALISTS:
+        if sum(_is_proper(t) for t in finals) == FINALISTS:
             break
-    proper = [t for t in finals if t.reason != "degenerate" or t.bounded] + at_bound
+    proper = [t for t in finals if _is_proper(t)] + at_bound
     ended = proper or finals or [t for t in short if t.reason == "degenerate"]
     if not ended:
         raise InputError(f"data: expected a maximum of the likelihood; every start failed ({failures[0]})") from first
     best = min(ended, key=lambda t: t.objective[-1])
     return Fit(best, tuple(short), tuple(made), tuple(failures), tuple(finals))
+
+
+def _is_proper(trace: Trace) -> bool:
+    """Whether its likelihood can be compared: not where it may be unbounded."""
+    return trace.reason != "degenerate" or trace.bounded

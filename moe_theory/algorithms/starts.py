@@ -54,9 +54,18 @@ def start_from(model: Model, data: Finite, responsibilities: Array, penalty: Pen
 
 
 def random_responsibilities(model: Model, data: Finite, rng: np.random.Generator) -> Array:
-    """Softmax of random linear scores of the standardised (x, y), (n, k)."""
+    """Softmax of random linear scores of the standardised (x, y), (n, k): nearly hard labels where there are many."""
+    return _softmax_of_scores(model, data, lambda directions: 2 * directions, rng)
+
+
+def soft_responsibilities(model: Model, data: Finite, rng: np.random.Generator) -> Array:
+    """The same with directions of length 2, however many columns there are: soft labels."""
+    return _softmax_of_scores(model, data, lambda d: 2 * d / np.linalg.norm(d, axis=0), rng)
+
+
+def _softmax_of_scores(model: Model, data: Finite, scaled: Callable[[Array], Array], rng: np.random.Generator) -> Array:
     columns, k = _Standardised(model, data), len(model.latent)
-    directions = 2 * rng.standard_normal((columns.count, k))
+    directions = scaled(rng.standard_normal((columns.count, k)))
     parts = []
     for block in columns:
         scores = directions.T @ block
@@ -93,6 +102,7 @@ def dirichlet_responsibilities(model: Model, data: Finite, rng: np.random.Genera
 STARTS: dict[str, Callable[[Model, Finite, np.random.Generator], Array]] = {
     "random": random_responsibilities,
     "kmeans": kmeans_responsibilities,
+    "soft": soft_responsibilities,
     "dirichlet": dirichlet_responsibilities,
 }
 

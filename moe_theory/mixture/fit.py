@@ -15,7 +15,7 @@ from moe_theory.mixture.result import MixtureFit
 from moe_theory.validation import Array, whole_number
 
 TOLERANCE = 1e-8  # on the gradient's norm in the metric of the complete data's information, per row
-STARTS = ("kmeans", "random", "dirichlet")
+STARTS = ("kmeans", "random", "soft", "dirichlet")
 
 
 def fit_mixture(
