@@ -13,6 +13,7 @@ from moe_theory.validation import Array
 
 SATURATED = 1e-10  # least curvature of a part, relative to that of its rows' features, that is still a maximum
 EMPTY = 1e-6  # rows' worth of responsibility, below which a label has vanished
+ROUNDING = 4e-15  # of a sum of squares, relative
 COLLAPSED = 1e-8  # sigma relative to the response's standard deviation, below which an expert interpolates
 
 
@@ -72,8 +73,10 @@ def refuse_collapse(model: Model, law: Law, at: SoftmaxEvaluation, variance: Arr
     """DegenerateError if a sigma has gone to 0: its expert interpolates a few rows and the likelihood is unbounded."""
     rows = law.rows(model, at.theta)
     spread = rows.once("spread", lambda: _spread(rows))
-    z = int(np.argmin(variance))
-    if not variance[z] > (COLLAPSED * spread) ** 2:
+    # Nor does a sum of squares tell more than the rounding of the one it was taken from.
+    least = np.maximum((COLLAPSED * spread) ** 2, ROUNDING * at.squares / at.mass)
+    z = int(np.argmin(variance / least))
+    if not variance[z] > least[z]:
         what = "its sigma has gone to 0 (it fits its rows exactly, the likelihood is unbounded); a floor bounds it"
         raise degenerate(model, law, at, z, what, bounded=False)
 
