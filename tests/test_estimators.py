@@ -92,9 +92,9 @@ UNDISTURBED = pytest.mark.filterwarnings(
 @parametrize_with_checks(
     [
         # They pass with the defaults too, in four times the time.
-        MixtureOfExpertsRegressor(n_init=1),
-        MixtureOfExpertsRegressor(n_init=1, max_iter=20, family="poisson"),
-        MixtureOfExpertsClassifier(n_init=1, max_iter=20),
+        MixtureOfExpertsRegressor(n_init=1, random_state=0),
+        MixtureOfExpertsRegressor(n_init=1, max_iter=20, random_state=0, family="poisson"),
+        MixtureOfExpertsClassifier(n_init=1, max_iter=20, random_state=0),
     ],
     expected_failed_checks=lambda estimator: (
         dict.fromkeys(FRACTIONS, COUNTS) if getattr(estimator, "family", "") == "poisson" else {}

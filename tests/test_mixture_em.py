@@ -165,6 +165,22 @@ def test_a_large_part_is_solved_by_conjugate_gradients(monkeypatch) -> None:
     assert em.inner_residual < 1e5
 
 
+def test_a_part_that_is_held_and_put_back_leaves_no_stale_likelihood() -> None:
+    """Where Newton's last point far out is no better the part is put back: what was evaluated there must not stay."""
+    x = np.sort(np.random.default_rng(1).uniform(-1, 1, 80))[:, None]
+    y = np.where(x[:, 0] > 0, 100.0, -100.0) + np.random.default_rng(2).standard_normal(80)
+    problem = Problem.of(x, y, 2)
+    em = mt.EM(problem.model)
+    ahead = start_from(problem.model, problem.law, np.where(x > 0, [0.02, 0.98], [0.98, 0.02]))
+    while em.held is None:
+        start, ahead = ahead, em.step(ahead, problem.law)
+    problem.law.accuracy = -1e9  # no step is good enough
+    ahead = em.step(start, problem.law)
+    gate = problem.model.structure.gate
+    assert np.array_equal(ahead[gate], start[gate]) and not np.array_equal(ahead, start)
+    assert em.evaluate(ahead, problem.law).objective == mt.objective(problem.model, problem.law, ahead)
+
+
 # Degenerate ------------------------------------------------------------------------------------------------------
 
 

@@ -44,6 +44,7 @@ class EM(Algorithm):
             slack = law.accuracy * (1 + abs(at.objective))
             # Newton's last point is far out, but it was not looked at before the next was asked for.
             back = not self.evaluate(theta, law).objective <= at.objective + slack
+            theta = theta.copy()  # the evaluation keeps the other
             for part in (at.parts[i] for i in self._parts):
                 mask[part.rows, part.columns] = True
                 if back:
