@@ -163,6 +163,8 @@ def test_a_large_part_is_solved_by_conjugate_gradients(monkeypatch) -> None:
     assert all(p.hessian is None for p in em.evaluate(start, problem.law).parts)
     np.testing.assert_allclose(em.step(start, problem.law), exact, rtol=1e-9, atol=1e-10)
     assert em.inner_residual < 1e5
+    one = mt.GeneralisedEM(problem.model).step(start, problem.law)
+    assert mt.objective(problem.model, problem.law, one) < mt.objective(problem.model, problem.law, start)
 
 
 def test_a_part_that_is_held_and_put_back_leaves_no_stale_likelihood() -> None:

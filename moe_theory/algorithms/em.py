@@ -36,9 +36,8 @@ class EM(Algorithm):
     def step(self, theta: Array, law: Law) -> Array:
         """One E-step and one exact M-step."""
         at = self.evaluate(theta, law)
-        self._parts = []
+        self._parts, self.held = [], None
         theta, self.inner_residual = maximise(self.model, law, at, held=self._parts)
-        self.held = None
         if self._parts and isinstance(at, SoftmaxEvaluation):
             mask = np.zeros(theta.shape, dtype=bool)
             slack = law.accuracy * (1 + abs(at.objective))
@@ -65,9 +64,6 @@ class GeneralisedEM(Algorithm):
 
     It has EM's fixed points, not its rate. For softmax mixtures.
     """
-
-    def __init__(self, model: Model, penalty: Penalty | None = None) -> None:
-        super().__init__(model, penalty)
 
     def step(self, theta: Array, law: Law) -> Array:
         """One E-step and one Newton step; DegenerateError if no fraction of it decreases L."""

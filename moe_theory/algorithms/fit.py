@@ -38,6 +38,8 @@ class Fit:
     finalists: tuple[Trace, ...]
 
 
+# Threads gain nothing on blocks of rows, and on a busy machine they wait for each other.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def fit(
     model: Model,
     data: Finite,
@@ -55,39 +57,9 @@ def fit(
 
     Short runs (50 iterations) from every start select those that are run to the end. All runs are kept. A degenerate
     one wins by its likelihood as any other, unless that is unbounded there (a sigma that goes to 0) and another run
-    ended well. accelerate: wraps EM in the long runs,
-    e.g. `Squarem`. responsibilities: starts of the user's own, (n, k) each, before the others. Raises InputError if no
-    start leads anywhere (e.g. labels that the features separate).
+    ended well. accelerate: wraps EM in the long runs, e.g. `Squarem`. responsibilities: the user's own starts, (n, k)
+    each, before the others. Raises InputError if no start leads anywhere (e.g. labels that the features separate).
     """
-    with threadpool_limits(1, user_api="blas"):  # threads gain nothing on blocks, and on a busy machine wait in line
-        return _fit(
-            model,
-            data,
-            restarts,
-            seed,
-            max_iterations,
-            tolerance,
-            progress,
-            starts,
-            penalty,
-            accelerate,
-            responsibilities,
-        )
-
-
-def _fit(
-    model: Model,
-    data: Finite,
-    restarts: int,
-    seed: int,
-    max_iterations: int,
-    tolerance: float,
-    progress: Callable[[int], None] | None,
-    starts: Sequence[str],
-    penalty: Penalty | None,
-    accelerate: Callable[[EM], Algorithm] | None,
-    responsibilities: Sequence[Array],
-) -> Fit:
     if not isinstance(data, Finite):
         raise InputError(f"data: expected a table (Data or Finite), got {type(data).__name__}")
     rng = np.random.default_rng(whole_number("seed", seed))

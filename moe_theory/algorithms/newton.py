@@ -129,11 +129,14 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
     raise DegenerateError(f"{name}: did not converge in {most} Newton steps")
 
 
-def newton_cg(point: Array, gradient: Array, diagonal: Array, name: str, most: int = MAX_NEWTON) -> Solver:
-    """The same without a Hessian: Newton's equations by conjugate gradients, preconditioned by its diagonal, (p,)."""
+def newton_cg(point: Array, gradient: Array, diagonal: Array, name: str, once: bool = False) -> Solver:
+    """The same without a Hessian: Newton's equations by conjugate gradients, preconditioned by its diagonal, (p,).
+
+    once: a single step (damped) is the solution.
+    """
     scale = np.maximum(diagonal, 1e-12 * np.max(diagonal))
     best = np.inf
-    for _ in range(most):
+    for _ in range(MAX_NEWTON):
         aim = TOLERANCE * (1 + float(np.sqrt(point @ (scale * point))))
         size = float(np.sqrt(gradient @ (gradient / scale)))
         if size <= aim or (size <= 1e5 * aim and size >= best / 2):
@@ -164,9 +167,11 @@ def newton_cg(point: Array, gradient: Array, diagonal: Array, name: str, most: i
             if fraction < 1e-10:
                 raise DegenerateError(f"{name}: found no step that decreases its objective")
         point, gradient = trial, moved
+        if once:
+            return Solution(point, None, float("nan"))
         if np.max(np.abs(point)) > DIVERGED:
             raise SingularError(f"{name}: diverges, the minimum is not attained")
-    raise DegenerateError(f"{name}: did not converge in {most} Newton steps")
+    raise DegenerateError(f"{name}: did not converge in {MAX_NEWTON} Newton steps")
 
 
 def _secant(inverse: Array, move: Array, change: Array) -> Array:

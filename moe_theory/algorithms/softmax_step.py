@@ -12,7 +12,6 @@ import numpy as np
 
 from moe_theory.algorithms.degenerate import degenerate, is_saturated, refuse_collapse, refuse_vanished, saturation
 from moe_theory.algorithms.newton import (
-    MAX_NEWTON,
     Ask,
     SingularError,
     Solution,
@@ -75,7 +74,7 @@ def softmax_step(
         elif hessian is not None:
             solver = newton(point, slope, hessian, name)
         else:
-            solver = newton_cg(point, slope, part.diagonal, name, 1 if one else MAX_NEWTON)
+            solver = newton_cg(point, slope, part.diagonal, name, once=one)
         solvers[i] = _labelled(solver, model, law, at, i, held)
     if solvers:
         passes = _Passes(model, law, at)

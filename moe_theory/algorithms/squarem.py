@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from moe_theory.algorithms.base import Algorithm
@@ -51,9 +53,8 @@ class Squarem(Algorithm):
 
     def localised(self, model: Model) -> Algorithm:
         """The same algorithm for the model in reduced coordinates."""
-        other = super().localised(model)
-        assert isinstance(other, Squarem)
-        other.inner = self.inner.localised(model)  # type: ignore[assignment]
+        other: Any = super().localised(model)
+        other.inner = self.inner.localised(model)
         return other
 
     def step(self, theta: Array, law: Law) -> Array:
@@ -75,6 +76,7 @@ class Squarem(Algorithm):
                 if self.evaluate(trial, law).objective <= bound:
                     return self.inner.step(trial, law)
             except DegenerateError:
-                pass  # the extrapolation has no M-step: that says nothing of EM's own path
+                # The extrapolation has no M-step; that says nothing of EM's own path, nor may what EM remembers of it.
+                second = self.inner.step(first, law)
             length = (1 + length) / 2 if length > 1.01 else 1.0
         return second

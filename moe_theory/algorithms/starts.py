@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
 
 from moe_theory.algorithms.general_step import general_step
 from moe_theory.algorithms.mirror import inverse_mirror
@@ -79,6 +78,8 @@ def kmeans_responsibilities(model: Model, data: Finite, rng: np.random.Generator
 
     The centres of a large table are those of a random sample of its rows.
     """
+    from scipy.cluster.vq import kmeans2  # takes long to import
+
     columns, k = _Standardised(model, data), len(model.latent)
     rows = np.arange(len(data)) if len(data) <= SAMPLED else np.sort(rng.choice(len(data), SAMPLED, replace=False))
     sample, first = [], 0

@@ -183,9 +183,8 @@ def _by_columns(table: Table, options: dict[str, Any]) -> Callable[[int], Proble
     refuse_missing(missing, Places(table.name, table.lines))
     column = lambda name: None if options[name] is None else table.column(options[name])
     stacked = lambda names: np.array([table.column(name) for name in names]).reshape(len(names), len(table.rows)).T
-    y, weights, offset = column("response"), column("weights"), column("offset")
+    y, weights, offset = table.column(options["response"]), column("weights"), column("offset")
     x, seen = stacked(features), stacked(gate) if gate else None
-    assert y is not None
     return lambda k: Problem.of(
         x,
         y,

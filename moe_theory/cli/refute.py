@@ -16,7 +16,7 @@ from moe_theory.claims import Claim, Setting
 from moe_theory.claims.claim import judge
 from moe_theory.claims.instances import Instance
 from moe_theory.claims.registry import select
-from moe_theory.claims.search import Found, Slack, run_search, search_cell, slack_at
+from moe_theory.claims.search import Found, Search, Slack, run_search, search_cell, slack_at
 from moe_theory.cli.common import check_writable, print_json, progress_bar, readable
 from moe_theory.errors import InputError
 from moe_theory.validation import whole_number
@@ -81,9 +81,13 @@ def cell(task: Mapping[str, Any]) -> dict[str, Any]:
     """One cell of a search, by the claim's name (what the processes of a sweep call)."""
     (claim,) = select((task["claim"],))
     printed = claim.printed if not task["corrected"] else None
+    return search_cell(_search_of(claim), printed.claimed if printed else claim.claimed, task).to_dict()
+
+
+def _search_of(claim: Claim) -> Search:
     if claim.search is None:
         raise InputError(f"claim: expected one with a search, got {claim.id!r}")
-    return search_cell(claim.search, printed.claimed if printed else claim.claimed, task).to_dict()
+    return claim.search
 
 
 def _search(
@@ -91,8 +95,7 @@ def _search(
 ) -> dict[str, Any]:
     if store is not None:
         check_writable("--store", Path(store))
-    assert claim.search is not None
-    cells = claim.search.cells(budget, seed)
+    cells = _search_of(claim).cells(budget, seed)
     bar, task = progress_bar(len(cells))
     clock = time.perf_counter()
     with bar:
@@ -104,7 +107,7 @@ def _search(
 
         result = run_search(
             claim.id,
-            claim.search,
+            _search_of(claim),
             budget,
             seed,
             cell,
@@ -137,9 +140,8 @@ def _at(claim: Claim, claimed: Any, text: str) -> dict[str, Any]:
         value = json.loads(source)
     except (OSError, ValueError) as error:
         raise InputError(f"--at: expected JSON or a file that holds it, got {text[:60]!r}") from error
-    assert claim.search is not None
     instance = Instance.from_dict(value)
-    slack: Slack | None = slack_at(claim.search, claimed, instance)
+    slack: Slack | None = slack_at(_search_of(claim), claimed, instance)
     if slack is None:
         raise InputError("--at: expected an instance at which the hypotheses of the claim hold, they do not there")
     return {

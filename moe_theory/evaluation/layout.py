@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moe_theory.errors import InputError
 from moe_theory.evaluation.families import BY_NAME, Family
 from moe_theory.laws.rows import Law, Rows
 from moe_theory.model import Model
@@ -71,6 +72,14 @@ def layout(model: Model, law: Law) -> Layout | None:
         if not _is_one(law.rows(model, design.template), scale):
             return None
     return Layout(structure, _columns(experts.pop()), _columns(gates.pop()), scale, offset)
+
+
+def require_layout(model: Model, law: Law) -> Layout:
+    """The layout; InputError where there is none."""
+    plan = layout(model, law)
+    if plan is None:
+        raise InputError(f"model: expected a softmax mixture of experts with array kernels, got {model.name}")
+    return plan
 
 
 def _columns(index: tuple[int, ...]) -> slice | Array:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from moe_theory.errors import InputError
 from moe_theory.mixture.fit import MixtureFit, fit_mixture
@@ -23,6 +22,8 @@ def align(fit: MixtureFit, reference: MixtureFit | Array) -> MixtureFit:
     responsibilities of these rows, (n,) in 1 … k or (n, k). The permutation maximises the rows in common (Hungarian
     algorithm). Raises InputError for another number of experts or rows.
     """
+    from scipy.optimize import linear_sum_assignment  # takes long to import
+
     own = fit.responsibilities()
     if isinstance(reference, MixtureFit):
         law, other = fit.problem.law, reference.problem

@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtr
 
-from moe_theory.evaluation import layout
 from moe_theory.evaluation.softmax_kernels import e_step
 from moe_theory.mixture.problem import Problem
 from moe_theory.operators import observed_information
@@ -92,8 +91,7 @@ class Inference:
     def coefficients(self) -> list[Coefficient]:
         """Every parameter: experts, sigmas, gate."""
         model, features = self.problem.model, self.problem.features
-        s, design = model.structure, model.design
-        assert s is not None and design is not None
+        s, design = self.problem.structure, self.problem.design
         values, errors = iter(model.free(self.theta)), iter(self.standard_errors)
         found = []
         for j, columns in enumerate(design.free):
@@ -123,8 +121,7 @@ class Inference:
 
 def infer(problem: Problem, theta: Array) -> Inference:
     """Log-likelihood and entropy at θ, in one pass; the information when it is asked for."""
-    plan = layout(problem.model, problem.law)
-    assert plan is not None
+    plan = problem.layout
     predictors = plan.predictors(theta)
     value = entropy = 0.0
     for block in problem.law.blocks:

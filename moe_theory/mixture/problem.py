@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moe_theory.design import Design
 from moe_theory.errors import InputError
+from moe_theory.evaluation.layout import Layout, require_layout
 from moe_theory.laws.columns import Columns
 from moe_theory.laws.rows import Block
 from moe_theory.model import Model
-from moe_theory.structure import FAMILIES
+from moe_theory.structure import FAMILIES, Softmax
 from moe_theory.validation import Array, full_rank_of, real_array, whole_number
 from moe_theory.zoo import softmax_moe
 
@@ -54,9 +57,9 @@ class Features:
 
     def designed(self, model: Model) -> Model:
         """The model with predictors that see these columns."""
-        s = model.structure
-        assert s is not None
-        names = model.predictors
+        s, names = model.structure, model.predictors
+        if s is None:
+            raise InputError(f"model: expected a softmax mixture of experts, got {model.name}")
         sees = dict.fromkeys(names[s.experts], self.experts)
         sees |= dict.fromkeys(names[s.gate], tuple(self.gate_column(n) for n in self.gate))
         sees |= dict.fromkeys(names[s.scales], (self.scale,))
@@ -153,6 +156,23 @@ class Problem:
             _check_rank("gate", law, features, tuple(features.gate_column(name) for name in other))
         total = float(n if weight is None else np.sum(weight))
         return cls(model, law, features, family, tuple(map(str, classes)), total, intercept)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Which columns experts and gate see, and the array kernels."""
+        return require_layout(self.model, self.law)
+
+    @property
+    def structure(self) -> Softmax:
+        """Which row of θ is what."""
+        return self.layout.structure
+
+    @property
+    def design(self) -> Design:
+        """Which entries of θ are learnt; InputError for a model that was not made by `of`."""
+        if self.model.design is None:
+            raise InputError(f"model: expected one with a design, got {self.model.name}")
+        return self.model.design
 
     def block(
         self, x: ArrayLike, gate: ArrayLike | None = None, offset: ArrayLike | None = None, y: Array | None = None

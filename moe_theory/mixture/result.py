@@ -14,7 +14,7 @@ from moe_theory.algorithms.fit import Fit
 from moe_theory.algorithms.trace import Trace
 from moe_theory.analysis.rates import RateMeasurement, RatePrediction, measure_rate, predict_rate
 from moe_theory.errors import InputError
-from moe_theory.evaluation import Layout, Penalty, layout
+from moe_theory.evaluation import Layout, Penalty
 from moe_theory.evaluation.softmax_kernels import e_step, expert_predictors, gate_probabilities
 from moe_theory.laws.rows import Block
 from moe_theory.mixture.inference import Coefficient, Inference, infer
@@ -44,19 +44,15 @@ class MixtureFit:
 
     @property
     def structure(self) -> Softmax:
-        structure = self.problem.model.structure
-        assert structure is not None
-        return structure
+        return self.problem.structure
 
     @property
     def k(self) -> int:
         return self.structure.k
 
-    @cached_property
+    @property
     def layout(self) -> Layout:
-        plan = layout(self.problem.model, self.problem.law)
-        assert plan is not None
-        return plan
+        return self.problem.layout
 
     def _columns(self, names: Sequence[str]) -> list[int]:
         return [self.problem.features.columns.index(name) for name in names]

@@ -100,8 +100,7 @@ def report_without_fit(problem: Problem, failure: DegenerateError) -> dict[str, 
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
-    structure, features, design = problem.model.structure, problem.features, problem.model.design
-    assert structure is not None and design is not None
+    structure, features, design = problem.structure, problem.features, problem.design
     return {
         "family": problem.family,
         "k": structure.k,
