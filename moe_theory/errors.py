@@ -33,3 +33,7 @@ class DegenerateError(MoeTheoryError):
     ) -> None:
         super().__init__(message)
         self.label, self.rows, self.bounded = label, rows, bounded
+
+
+class SingularError(DegenerateError):
+    """No minimum, or none that is unique: the curvature vanishes in some direction."""

@@ -63,12 +63,21 @@ def problems(draw_from: st.DrawFn) -> tuple[Problem, int]:
     return draw(family, k, n, seed, draw_from(st.integers(1, 2)), strength, **options), seed
 
 
+@pytest.fixture(params=["whole", "shares"])
+def gate(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether the gate's Hessian is formed in every pass, or kept from step to step while it serves."""
+    monkeypatch.setattr("moe_theory.evaluation.softmax.SMALL", 1000 if request.param == "whole" else 0)
+    return request.param
+
+
 @settings(max_examples=1000, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_the_likelihood_never_falls(case: tuple[Problem, int]) -> None:
     problem, seed = case
     try:
-        trace = run(problem, seed, max_iterations=12)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("moe_theory.evaluation.softmax.SMALL", 20 if seed % 2 else 0)
+            trace = run(problem, seed, max_iterations=12)
     except DegenerateError as found:
         error = found
         trace = None
@@ -85,7 +94,7 @@ def test_the_likelihood_never_falls(case: tuple[Problem, int]) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("k", [2, 3])
-def test_the_run_contracts_as_predicted(family: str, k: int) -> None:
+def test_the_run_contracts_as_predicted(family: str, k: int, gate: str) -> None:
     penalty = None
     for seed in range(40, 60):
         problem = draw(family, k, 900, seed, strength=2.0)
@@ -160,14 +169,15 @@ def test_a_large_part_is_solved_by_conjugate_gradients(monkeypatch) -> None:
     exact = mt.EM(problem.model).step(start, problem.law)
     monkeypatch.setattr("moe_theory.evaluation.softmax.LARGE", 3)
     em = mt.EM(problem.model)
-    assert all(p.hessian is None for p in em.evaluate(start, problem.law).parts)
+    at = em.evaluate(start, problem.law)
+    assert all(at.hessian(problem.model, problem.law, i) is None for i in range(len(at.parts)))
     np.testing.assert_allclose(em.step(start, problem.law), exact, rtol=1e-9, atol=1e-10)
     assert em.inner_residual < 1e5
     one = mt.GeneralisedEM(problem.model).step(start, problem.law)
     assert mt.objective(problem.model, problem.law, one) < mt.objective(problem.model, problem.law, start)
 
 
-def test_a_part_that_is_held_and_put_back_leaves_no_stale_likelihood() -> None:
+def test_a_part_that_is_held_and_put_back_leaves_no_stale_likelihood(gate: str) -> None:
     """Where Newton's last point far out is no better the part is put back: what was evaluated there must not stay."""
     x = np.sort(np.random.default_rng(1).uniform(-1, 1, 80))[:, None]
     y = np.where(x[:, 0] > 0, 100.0, -100.0) + np.random.default_rng(2).standard_normal(80)
@@ -214,7 +224,7 @@ def test_separable_responses_are_degenerate_and_a_ridge_bounds_them() -> None:
         mt.fit_mixture(x, y, 1, "binomial")
 
 
-def test_counts_that_are_all_zero_for_an_expert_are_degenerate() -> None:
+def test_counts_that_are_all_zero_for_an_expert_are_degenerate(gate: str) -> None:
     x = np.linspace(-1, 1, 50)[:, None]
     y = np.where(x[:, 0] > 0, 20.0 + 5 * np.arange(50) % 7, 0.0)
     problem = Problem.of(x, y, 2, "poisson")
@@ -224,7 +234,7 @@ def test_counts_that_are_all_zero_for_an_expert_are_degenerate() -> None:
     assert trace.rows == tuple(np.flatnonzero(y == 0)) or trace.label == 2
 
 
-def test_a_gate_that_separates_is_degenerate() -> None:
+def test_a_gate_that_separates_is_degenerate(gate: str) -> None:
     rng = np.random.default_rng(1)
     x = np.sort(rng.uniform(-1, 1, 80))[:, None]
     y = np.where(x[:, 0] > 0, 100.0, -100.0) + rng.standard_normal(80)
@@ -233,6 +243,31 @@ def test_a_gate_that_separates_is_degenerate() -> None:
     trace = mt.run(mt.EM(problem.model), problem.law, start_from(problem.model, problem.law, shares), divergences=False)
     assert trace.reason == "degenerate" and "gate's features separate" in trace.message
     assert trace.label == 2 and trace.rows == tuple(np.flatnonzero(x[:, 0] > 0))
+
+
+def test_a_gate_that_separates_some_of_many_labels_is_degenerate(gate: str) -> None:
+    rng = np.random.default_rng(2)
+    x = np.sort(rng.uniform(-1, 1, 300))[:, None]
+    z = np.where(x[:, 0] > 0.3, 4, rng.integers(0, 4, 300))
+    y = 100.0 * z + 5 * x[:, 0] + rng.standard_normal(300)
+    problem = Problem.of(x, y, 5)
+    shares = np.full((300, 5), 0.02)
+    shares[np.arange(300), z] += 0.9
+    trace = mt.run(mt.EM(problem.model), problem.law, start_from(problem.model, problem.law, shares), divergences=False)
+    assert trace.reason == "degenerate" and "gate's features separate" in trace.message
+    assert trace.label == 5 and trace.rows == tuple(np.flatnonzero(z == 4))
+
+
+def test_many_labels_end_alike_however_the_gates_hessian_is_known() -> None:
+    problem = draw("gaussian", 6, 900, 3, strength=3.0)
+    traces = []
+    for small in (1000, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("moe_theory.evaluation.softmax.SMALL", small)
+            traces.append(run(problem, 1, max_iterations=200, tolerance=1e-12))
+    whole, shares = traces
+    assert np.max(np.abs(whole.local[:50] - shares.local[:50])) < 1e-8
+    assert np.all(shares.gradient_norm[:50] <= whole.gradient_norm[:50] * (1 + 1e-6))
 
 
 def test_a_label_that_vanishes_is_degenerate() -> None:

@@ -9,14 +9,23 @@ from mixtures import MIXTURES, Mixture
 import moe_theory as mt
 from moe_theory.algorithms.general_step import general_step
 from moe_theory.evaluation import SoftmaxEvaluation, evaluate, evaluate_general
+from moe_theory.evaluation.curvature import Shares
 from moe_theory.evaluation.layout import layout
 from moe_theory.evaluation.softmax_kernels import responsibilities
+from moe_theory.laws.rows import scaled_grams
 from moe_theory.mixture.problem import Problem
 from moe_theory.operators import kl
 
 
 @pytest.fixture(params=MIXTURES, ids=lambda m: m.name)
 def mixture(request: pytest.FixtureRequest) -> Mixture:
+    return request.param
+
+
+@pytest.fixture(params=["whole", "shares"])
+def gate(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether the gate's Hessian is formed in every pass, or only where it is asked for."""
+    monkeypatch.setattr("moe_theory.evaluation.softmax.SMALL", 1000 if request.param == "whole" else 0)
     return request.param
 
 
@@ -67,17 +76,22 @@ def test_spectrum_of_the_missing_information_matrix(mixture: Mixture) -> None:
     close(found, m.vector("rates"), rtol=1e-9)
 
 
-def test_em_step(mixture: Mixture) -> None:
+def test_em_step(mixture: Mixture, gate: str) -> None:
     m = mixture
     _, derived = both(m)
     expected = m.vector("em_step_vector")
-    fast = mt.EM(m.model).step(m.theta, m.law)
+    em = mt.EM(m.model)
+    fast = em.step(m.theta, m.law)
     slow, residual = general_step(m.model, m.law, m.theta, derived.responsibilities)
     # The gate of an extreme case is nearly saturated: its coefficients are known to what the curvature tells of them.
     rtol = 1e-9 if m.extreme else 1e-11
     close(m.model.free(fast), expected, rtol=rtol)
     close(m.model.free(slow), expected, rtol=rtol)
     assert residual < 1e5
+    # What the last step left of the gate's curvature makes the next no less exact.
+    near = m.theta + 1e-3 * (fast - m.theta)
+    em.step(near, m.law)
+    close(m.model.free(em.step(m.theta, m.law)), expected, rtol=rtol)
     found = -m.problem.rows * mt.objective(m.model, m.law, fast)
     assert found == pytest.approx(float(m.results["em_loglik"]), rel=1e-12)
 
@@ -88,7 +102,7 @@ def test_kl_of_the_joint_laws(mixture: Mixture) -> None:
     assert kl(m.model, m.law, m.theta, plus) == pytest.approx(float(m.results["kl"]), rel=1e-11, abs=1e-14)
 
 
-def test_the_metric_is_the_complete_information_at_a_fixed_point(mixture: Mixture) -> None:
+def test_the_metric_is_the_complete_information_at_a_fixed_point(mixture: Mixture, gate: str) -> None:
     """Away from one it leaves out what vanishes there: the gradient's part in the curvature in log sigma."""
     m = mixture
     at = evaluate(m.model, m.law, m.theta)
@@ -100,6 +114,44 @@ def test_the_metric_is_the_complete_information_at_a_fixed_point(mixture: Mixtur
         metric, exact = metric[np.ix_(keep, keep)], exact[np.ix_(keep, keep)]
     close(metric, exact)
     assert np.linalg.eigvalsh(at.metric(m.model, m.law))[0] > 0
+
+
+def test_the_shares_bound_the_gates_hessian(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From above; they are equal where the gate is constant. And M, M^{-1} and √(v'Mv) belong together."""
+    monkeypatch.setattr("moe_theory.evaluation.softmax.SMALL", 0)
+    rng = np.random.default_rng(0)
+    for k in (2, 3, 5, 9):
+        problem = Problem.of(rng.standard_normal((300, 2)), rng.standard_normal(300), k, weights=rng.uniform(1, 2, 300))
+        theta = problem.model.design.template.copy()
+        s = problem.model.structure
+        for scale in (0.0, 1.0, 4.0):
+            theta[s.gate, :3] = scale * rng.standard_normal((k - 1, 3))
+            at = evaluate(problem.model, problem.law, theta)
+            shares, hessian = at.parts[0].curvature, at.hessian(problem.model, problem.law, 0)
+            assert isinstance(shares, Shares)
+            slack = np.linalg.eigvalsh(shares.dense - hessian)
+            assert slack[0] > -1e-15
+            assert (slack[-1] < 1e-15) == (scale == 0.0)
+            v = rng.standard_normal(len(hessian))
+            close(shares.solve(shares.dense @ v), v, rtol=1e-10)
+            assert shares.norm(v) == pytest.approx(np.sqrt(v @ shares.dense @ v), rel=1e-12)
+            monkeypatch.setattr("moe_theory.evaluation.softmax.SMALL", 1000)
+            other = evaluate(problem.model, problem.law, theta)
+            monkeypatch.setattr("moe_theory.evaluation.softmax.SMALL", 0)
+            close(other.parts[0].curvature.dense, hessian)
+            exact = np.sqrt(
+                problem.model.free(at.gradient)
+                @ np.linalg.solve(at.metric(problem.model, problem.law), problem.model.free(at.gradient))
+            )
+            assert other.dual_norm(problem.model, problem.law) == pytest.approx(exact, rel=1e-10)
+            assert at.dual_norm(problem.model, problem.law) <= exact * (1 + 1e-12)
+
+
+def test_many_grams_at_once() -> None:
+    rng = np.random.default_rng(0)
+    x, scales = rng.standard_normal((4, 9000)), rng.uniform(-1, 1, (11, 9000))
+    for r in (0, 1, 7, 8, 11):
+        close(scaled_grams(x, scales[:r]), np.einsum("rn,an,bn->rab", scales[:r], x, x))
 
 
 @pytest.mark.parametrize("block", [1, 3, 5])

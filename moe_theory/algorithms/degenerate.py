@@ -48,7 +48,7 @@ def saturation(model: Model, law: Law, at: SoftmaxEvaluation, i: int) -> Degener
     """The error for a part without a finite maximum."""
     offset = len(at.parts) - at.layout.structure.k
     if i < offset:
-        hessian = at.parts[i].hessian
+        hessian = at.hessian(model, law, i)
         heaviest = 0 if hessian is None else _least_curvature(model, law, at, i, hessian)[1]
         return degenerate(model, law, at, heaviest + 1, "the gate's features separate it from the others")
     bound = "a ridge on intercepts too" if np.any(at.parts[i].ridge) else "a ridge"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from moe_theory.algorithms.base import Algorithm
-from moe_theory.algorithms.degenerate import saturation
+from moe_theory.algorithms.degenerate import is_saturated, saturation
 from moe_theory.algorithms.maximise import maximise
+from moe_theory.algorithms.softmax_step import Memory
 from moe_theory.errors import DegenerateError
 from moe_theory.evaluation import SoftmaxEvaluation
 from moe_theory.evaluation.penalty import Penalty
@@ -32,12 +33,13 @@ class EM(Algorithm):
         self.inner_residual = 0.0
         self.held: Array | None = None
         self._parts: list[int] = []
+        self._memory: Memory = {}
 
     def step(self, theta: Array, law: Law) -> Array:
         """One E-step and one exact M-step."""
         at = self.evaluate(theta, law)
         self._parts, self.held = [], None
-        theta, self.inner_residual = maximise(self.model, law, at, held=self._parts)
+        theta, self.inner_residual = maximise(self.model, law, at, held=self._parts, memory=self._memory)
         if self._parts and isinstance(at, SoftmaxEvaluation):
             mask = np.zeros(theta.shape, dtype=bool)
             slack = law.accuracy * (1 + abs(at.objective))
@@ -54,9 +56,19 @@ class EM(Algorithm):
     def unattained(self, theta: Array, law: Law) -> DegenerateError | None:
         """Why the last M-step had no maximum, or None if it had one."""
         at = self.evaluate(theta, law)
-        if not self._parts or not isinstance(at, SoftmaxEvaluation):
+        if not isinstance(at, SoftmaxEvaluation):
             return None
-        return saturation(self.model, law, at, self._parts[0])
+        for i in self._memory:  # its curvature may have faded since it was last looked at
+            hessian = at.hessian(self.model, law, i)
+            if hessian is not None and is_saturated(self.model, law, at, i, hessian):
+                return saturation(self.model, law, at, i)
+        return saturation(self.model, law, at, self._parts[0]) if self._parts else None
+
+    def localised(self, model: Model) -> Algorithm:
+        """The same algorithm for the model in reduced coordinates, which remembers nothing of other runs."""
+        other = super().localised(model)
+        other.__dict__["_memory"] = {}
+        return other
 
 
 class GeneralisedEM(Algorithm):

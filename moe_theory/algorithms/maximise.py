@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from moe_theory.algorithms.general_step import general_step
 from moe_theory.algorithms.mirror import inverse_mirror
-from moe_theory.algorithms.softmax_step import softmax_step
+from moe_theory.algorithms.softmax_step import Memory, softmax_step
 from moe_theory.evaluation import Evaluation, FlatEvaluation, GeneralEvaluation, SoftmaxEvaluation
 from moe_theory.evaluation.general import evaluate_general, q_derivatives
 from moe_theory.laws.rows import Law
@@ -16,15 +16,20 @@ from moe_theory.validation import Array
 
 
 def maximise(
-    model: Model, law: Law, at: Evaluation, one: bool = False, held: list[int] | None = None
+    model: Model,
+    law: Law,
+    at: Evaluation,
+    one: bool = False,
+    held: list[int] | None = None,
+    memory: Memory | None = None,
 ) -> tuple[Array, float]:
     """(argmax_φ Q(φ|θ), (m, d); the largest Newton decrement left, over its aim, 0 where none is needed).
 
-    one, held: for softmax mixtures only, see `softmax_step`. Raises DegenerateError where the maximum is not attained
-    or not found.
+    one, held, memory: for softmax mixtures only, see `softmax_step`. Raises DegenerateError where the maximum is not
+    attained or not found.
     """
     if isinstance(at, SoftmaxEvaluation):
-        return softmax_step(model, law, at, one, held)
+        return softmax_step(model, law, at, one, held, memory)
     if isinstance(at, GeneralEvaluation):
         return general_step(model, law, at.theta, at.responsibilities)
     if isinstance(at, FlatEvaluation):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.linalg
 
-from moe_theory.errors import DegenerateError
+from moe_theory.errors import DegenerateError, SingularError
+from moe_theory.evaluation.curvature import Curvature, scaled_solve
 from moe_theory.validation import Array
 
 TOLERANCE = 1e-14  # on the Newton decrement, relative to the size of the parameter in the same metric
@@ -24,10 +24,6 @@ DIVERGED = 1e12
 SHORTEST = 1e-10  # fraction of a Newton step
 FADED = 1e-6  # of the curvature at the start: where no step decreases then, the rest is rounding
 FLATTENED = 1e-8  # change of a curvature in one step that only a step much too long makes
-
-
-class SingularError(DegenerateError):
-    """No minimum, or none that is unique: the curvature vanishes in some direction."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +37,13 @@ class Ask:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """The minimum (p,), the last Hessian known (None if never formed), and the Newton decrement there over its aim:
-    at most 1 where the tolerance was met, above where rounding stopped it."""
+    """The minimum (p,), the last Hessian known (None if never formed), the Newton decrement there over its aim: at most
+    1 where the tolerance was met, above where rounding stopped it; and the inverse as the secants have improved it."""
 
     point: Array
     hessian: Array | None
     residual: float
+    inverse: Array | None = None
 
 
 Solver = Generator[Ask, Array, Solution]
@@ -72,13 +69,19 @@ def drive(solvers: Mapping[int, Solver], answer: Callable[[dict[int, Ask]], dict
     return done
 
 
-def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int = MAX_NEWTON) -> Solver:
+def newton(
+    point: Array, gradient: Array, hessian: Array, name: str, inverse: Array | None = None, most: int = MAX_NEWTON
+) -> Solver:
     """Damped Newton from `point` with its gradient (p,) and Hessian (p, p); `name` says whose minimum is sought.
 
-    Raises DegenerateError where the iterates diverge (the minimum is not attained) or no step decreases.
+    inverse: what is known of the Hessian's inverse, if `hessian` is of a point nearby; it is replaced where its steps
+    contract too little. Raises DegenerateError where the iterates diverge (the minimum is not attained) or no step
+    decreases.
     """
-    inverse = inverse_of(hessian, name)
-    best, contraction, longest, fresh = np.inf, 1.0, 1.0, True
+    fresh = inverse is None
+    if inverse is None:
+        inverse = inverse_of(hessian, name)
+    best, contraction, longest = np.inf, 1.0, 1.0
     begun = np.diagonal(hessian).copy()
     for _ in range(most):
         move = -inverse @ gradient
@@ -86,14 +89,14 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
         aim = TOLERANCE * (1 + float(np.sqrt(np.maximum(0.0, point @ hessian @ point))))
         settled = decrement <= 1e5 * aim and decrement >= best / 2  # rounding: it no longer falls
         if decrement <= aim or settled:
-            return Solution(point, hessian, decrement / aim)
+            return Solution(point, hessian, decrement / aim, inverse)
         best = min(best, decrement)
         slope, fraction = gradient @ move, longest
         while fraction >= SHORTEST:
             trial = point + fraction * move
             if fraction == 1.0 and contraction <= 0.1 and decrement * contraction <= aim:
                 # The step's contraction is known: to look at the gradient once more would cost a pass for nothing.
-                return Solution(trial, hessian, decrement * contraction / aim)
+                return Solution(trial, hessian, decrement * contraction / aim, inverse)
             moved = yield Ask("gradient", trial)
             # Along a descent direction of a convex function: not beyond the minimum by more than half the way in.
             if np.isfinite(moved).all() and moved @ move <= -0.5 * slope:
@@ -129,34 +132,35 @@ def newton(point: Array, gradient: Array, hessian: Array, name: str, most: int =
     raise DegenerateError(f"{name}: did not converge in {most} Newton steps")
 
 
-def newton_cg(point: Array, gradient: Array, diagonal: Array, name: str, once: bool = False) -> Solver:
-    """The same without a Hessian: Newton's equations by conjugate gradients, preconditioned by its diagonal, (p,).
+def newton_cg(point: Array, gradient: Array, curvature: Curvature, name: str, once: bool = False) -> Solver:
+    """The same without a Hessian: Newton's equations by conjugate gradients, preconditioned by what is known of it.
 
     once: a single step (damped) is the solution.
     """
-    scale = np.maximum(diagonal, 1e-12 * np.max(diagonal))
     best = np.inf
     for _ in range(MAX_NEWTON):
-        aim = TOLERANCE * (1 + float(np.sqrt(point @ (scale * point))))
-        size = float(np.sqrt(gradient @ (gradient / scale)))
+        aim = TOLERANCE * (1 + curvature.norm(point))
+        preconditioned = curvature.solve(gradient)
+        size = float(np.sqrt(gradient @ preconditioned))
         if size <= aim or (size <= 1e5 * aim and size >= best / 2):
             return Solution(point, None, size / aim)
         best = min(best, size)
         move, residual = np.zeros_like(point), -gradient
-        direction = residual / scale
+        direction = -preconditioned
         energy, target = residual @ direction, min(0.1, np.sqrt(size)) * size
         for _ in range(MAX_CG):
             product = yield Ask("product", point, direction)
-            curvature = direction @ product
-            if curvature <= 0:
+            bend = direction @ product
+            if bend <= 0:
                 break
-            step = energy / curvature
+            step = energy / bend
             move = move + step * direction
             residual = residual - step * product
-            ahead = residual @ (residual / scale)
+            preconditioned = curvature.solve(residual)
+            ahead = residual @ preconditioned
             if np.sqrt(ahead) <= target:
                 break
-            direction, energy = residual / scale + ahead / energy * direction, ahead
+            direction, energy = preconditioned + ahead / energy * direction, ahead
         slope, fraction = gradient @ move, 1.0
         while True:
             trial = point + fraction * move
@@ -179,17 +183,15 @@ def _secant(inverse: Array, move: Array, change: Array) -> Array:
     curvature = float(move @ change)
     if curvature <= 0:
         return inverse
-    left = np.eye(len(move)) - np.outer(move, change) / curvature
-    return left @ inverse @ left.T + np.outer(move, move) / curvature
+    # (I - s c'/s'c) H (I - c s'/s'c) + s s'/s'c in O(p²).
+    seen = inverse @ change
+    along = np.outer(seen, move)
+    return inverse + ((1 + change @ seen / curvature) * np.outer(move, move) - along - along.T) / curvature
 
 
 def inverse_of(hessian: Array, name: str) -> Array:
-    """The inverse of a positive definite matrix, scaled to unit diagonal on the way; DegenerateError otherwise."""
+    """The inverse of a positive definite matrix; SingularError, naming whose it is, otherwise."""
     try:
-        scale = np.sqrt(np.diagonal(hessian))
-        if not (np.isfinite(scale).all() and np.all(scale > 0)):
-            raise np.linalg.LinAlgError
-        factor = scipy.linalg.cho_factor(hessian / np.outer(scale, scale))
-    except (np.linalg.LinAlgError, ValueError) as error:
-        raise SingularError(f"{name}: singular curvature (saturated, or features without full rank)") from error
-    return scipy.linalg.cho_solve(factor, np.diag(1 / scale)) / scale[:, None]
+        return scaled_solve(hessian, np.eye(len(hessian)))
+    except SingularError as error:
+        raise SingularError(f"{name}: {error}") from error

@@ -13,7 +13,6 @@ import numpy as np
 from moe_theory.algorithms.degenerate import degenerate, is_saturated, refuse_collapse, refuse_vanished, saturation
 from moe_theory.algorithms.newton import (
     Ask,
-    SingularError,
     Solution,
     Solver,
     drive,
@@ -21,7 +20,7 @@ from moe_theory.algorithms.newton import (
     newton,
     newton_cg,
 )
-from moe_theory.errors import DegenerateError
+from moe_theory.errors import DegenerateError, SingularError
 from moe_theory.evaluation.softmax import Part, SoftmaxEvaluation
 from moe_theory.evaluation.softmax_kernels import (
     assembled,
@@ -41,15 +40,26 @@ SWEEPS = 1000
 RANK = 1e-13  # least eigenvalue of an expert's Gram matrix scaled to unit diagonal
 
 
+Memory = dict[int, Solution]  # by a part's index
+
+
 def softmax_step(
-    model: Model, law: Law, at: SoftmaxEvaluation, one: bool = False, held: list[int] | None = None
+    model: Model,
+    law: Law,
+    at: SoftmaxEvaluation,
+    one: bool = False,
+    held: list[int] | None = None,
+    memory: Memory | None = None,
 ) -> tuple[Array, float]:
     """(argmax_φ Q(φ|θ), (m, D); the largest Newton decrement left in a part, over its aim).
 
     one: a single Newton step for each part that needs iterations, unguarded (generalised EM). held: a list that takes
     the indices of parts without a maximum, which stay where Newton's method had to stop, far out. Without it such a
     part raises DegenerateError, naming the label and its rows; an expert that collapses or vanishes always does.
+    memory: the last step's solutions for parts whose Hessian is dear; their curvature serves again until it no longer
+    does, and they are replaced by this step's.
     """
+    known = {} if memory is None else memory
     refuse_vanished(model, law, at)
     theta, residual = at.theta.copy(), 0.0
     offset = len(at.parts) - at.layout.structure.k
@@ -60,7 +70,12 @@ def softmax_step(
     solvers: dict[int, Solver] = {}
     for i, part in enumerate(iterated):
         name = "the gate" if i < offset else "its coefficients"
-        point, slope, hessian = part.point.ravel(), part.slope.ravel(), part.hessian
+        point, slope = part.point.ravel(), part.slope.ravel()
+        past = known.pop(i, None)
+        if past is not None and past.hessian is not None:
+            solvers[i] = _labelled(newton(point, slope, past.hessian, name, past.inverse), model, law, at, i, held)
+            continue
+        hessian = at.hessian(model, law, i)
         if hessian is not None and is_saturated(model, law, at, i, hessian):
             if one:
                 raise saturation(model, law, at, i)
@@ -74,7 +89,7 @@ def softmax_step(
         elif hessian is not None:
             solver = newton(point, slope, hessian, name)
         else:
-            solver = newton_cg(point, slope, part.diagonal, name, once=one)
+            solver = newton_cg(point, slope, part.curvature, name, once=one)
         solvers[i] = _labelled(solver, model, law, at, i, held)
     if solvers:
         passes = _Passes(model, law, at)
@@ -86,6 +101,8 @@ def softmax_step(
                 if held is None:
                     raise saturation(model, law, at, i)
                 held.append(i)
+            elif memory is not None and part.curvature.hessian is None and i not in (held or ()):
+                memory[i] = solution
     return theta, residual
 
 
@@ -94,7 +111,7 @@ SETTLED = 1e-10  # what L could still gain from a saturated part that is left as
 
 def _is_settled(part: Part) -> bool:
     """Whether a part without curvature has no slope to speak of: it is at its bound, not beyond its maximum."""
-    diagonal = np.maximum(part.diagonal, 1e-300)
+    diagonal = np.maximum(np.diagonal(part.curvature.dense), 1e-300)
     return float(np.sum(part.slope.ravel() ** 2 / diagonal)) <= SETTLED
 
 
@@ -133,7 +150,7 @@ def _normal_experts(model: Model, law: Law, at: SoftmaxEvaluation, parts: tuple[
     """Weighted least squares and the sigmas, from the moments at θ; with a ridge the two depend on each other."""
     s, plan = at.layout.structure, at.layout
     variance = np.exp(2 * plan.coefficients(theta)[1])
-    grams = [p.plain_hessian * v for p, v in zip(parts, variance, strict=True)]
+    grams = [p.plain_curvature.dense * v for p, v in zip(parts, variance, strict=True)]
     slopes = [p.plain_slope.ravel() * v for p, v in zip(parts, variance, strict=True)]
     ridged = any(np.any(p.ridge) for p in parts)
     for _ in range(SWEEPS):
@@ -197,11 +214,11 @@ class _Passes:
     def _gate(self, block: Block, gate: Array, ask: Ask) -> Array:
         x = block.x[self.plan.gate]
         prior = gate_probabilities(gate, x)
+        if ask.what == "hessian":
+            return gate_curvature(x, prior, block.weight)
         factor, weighted = (block.weight, prior) if isinstance(block.weight, float) else (1.0, prior * block.weight)
         if ask.what == "gradient":
             return factor * outer_sum(x, weighted[1:])
-        if ask.what == "hessian":
-            return factor * gate_curvature(x, prior, weighted, True)
         moved = products(np.asarray(ask.vector).reshape(gate.shape), x)
         return factor * outer_sum(x, weighted[1:] * (moved - np.sum(prior[1:] * moved, axis=0)))
 
@@ -230,7 +247,7 @@ class _Passes:
         part = self.at.parts[i]
         ridge = part.ridge.ravel()
         if ask.what == "hessian":
-            return np.asarray(assembled(value, *part.point.shape)[0]) + np.diag(ridge)
+            return (value if i < self.offset else assembled(value, *part.point.shape)) + np.diag(ridge)
         if ask.what == "product":
             return value.ravel() + ridge * np.asarray(ask.vector)
         if i < self.offset:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike
 
 from moe_theory.algorithms.base import Algorithm
@@ -154,8 +153,8 @@ def _iterate(
     rows: tuple[int, ...] = ()
     bounded = True
     while True:
-        metric = at.metric(local_model, law)
-        norms.append(_dual_norm(metric, local_model.free(at.gradient), algorithm.held))
+        last = at
+        norms.append(at.dual_norm(local_model, law, algorithm.held))
         if not np.isfinite(at.objective):
             reason, message = "nonfinite", "L is not finite at the start"
         elif not np.isfinite(norms[-1]):
@@ -198,8 +197,8 @@ def _iterate(
                 "decreased",
                 f"L rose by {objective[-1] - objective[-2]:.3g} at iteration {len(thetas) - 1}",
             )
-            metric = at.metric(local_model, law)
-            norms.append(_dual_norm(metric, local_model.free(at.gradient), algorithm.held))
+            last = at
+            norms.append(at.dual_norm(local_model, law, algorithm.held))
             break
     return Trace(
         algorithm.name,
@@ -212,7 +211,7 @@ def _iterate(
         np.array(seconds),
         reason,
         message,
-        metric,
+        last.metric(local_model, law),
         coordinates,
         law.accuracy,
         np.array(inner[: len(thetas) - 1]),
@@ -220,15 +219,3 @@ def _iterate(
         rows,
         bounded,
     )
-
-
-def _dual_norm(metric: Array, g: Array, held: Array | None) -> float:
-    """√(g' metric^{-1} g) over the entries that are not held at a bound."""
-    if held is not None:
-        metric, g = metric[np.ix_(~held, ~held)], g[~held]
-    try:
-        scale = np.sqrt(np.diagonal(metric))
-        factor = scipy.linalg.cho_factor(metric / np.outer(scale, scale))
-        return float(np.sqrt((g / scale) @ scipy.linalg.cho_solve(factor, g / scale)))
-    except (np.linalg.LinAlgError, ValueError):
-        return float("nan")

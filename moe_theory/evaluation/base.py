@@ -5,6 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
+
+from moe_theory.errors import SingularError
+from moe_theory.evaluation.curvature import scaled_solve
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
 from moe_theory.validation import Array
@@ -25,3 +29,13 @@ class Evaluation(ABC):
     @abstractmethod
     def metric(self, model: Model, law: Law) -> Array:
         """The complete data's information at θ on the learnt entries, (p, p): ∇²A(θ) for a flat model."""
+
+    def dual_norm(self, model: Model, law: Law, held: Array | None = None) -> float:
+        """√(∇L' M^{-1} ∇L) in the metric M, over the learnt entries but those held, (p,); nan where M is singular."""
+        metric, g = self.metric(model, law), model.free(self.gradient)
+        if held is not None:
+            metric, g = metric[np.ix_(~held, ~held)], g[~held]
+        try:
+            return float(np.sqrt(g @ scaled_solve(metric, g)))
+        except SingularError:
+            return float("nan")

@@ -1,7 +1,7 @@
 """One pass over the rows of a softmax mixture: array kernels for what the derived ones compute label by label.
 
-Equal to them up to rounding (tests/test_mixture_kernels.py); what an iteration costs grows linearly with k, but for the
-gate's Hessian, which is left out where it would be large.
+Equal to them up to rounding (tests/test_mixture_kernels.py). The cost of a pass grows linearly with k: of a gate over
+many labels the Hessian, which takes k² products, is formed only where it is asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from moe_theory.errors import SingularError
 from moe_theory.evaluation.base import Evaluation
+from moe_theory.evaluation.curvature import Curvature, Diagonal, Shares, Whole
 from moe_theory.evaluation.layout import Layout
 from moe_theory.evaluation.penalty import Penalty
 from moe_theory.evaluation.softmax_kernels import (
@@ -21,14 +23,16 @@ from moe_theory.evaluation.softmax_kernels import (
     e_step,
     expert_curvature,
     gate_curvature,
+    gate_probabilities,
     outer_sum,
 )
-from moe_theory.laws.rows import Block, Law, Rows
+from moe_theory.laws.rows import Block, Law, Rows, scaled_grams
 from moe_theory.model import Model
 from moe_theory.sums import average, total
 from moe_theory.validation import Array
 
-LARGE = 1000  # coefficients of a part from which on its Hessian is not formed
+SMALL = 20  # coefficients of a gate up to which its Hessian is formed in every pass
+LARGE = 1000  # coefficients of a part beyond which its Hessian is never formed
 SCARCE = 1e-3  # share of the rows below which an expert's Gram matrix is not taken as a difference
 
 
@@ -36,17 +40,15 @@ SCARCE = 1e-3  # share of the rows below which an expert's Gram matrix is not ta
 class Part:
     """One separate piece of Q at θ: the gate, or one expert's coefficients.
 
-    rows: its rows of θ. columns: the features it sees. point: its coefficients, (q, d). plain_slope, plain_hessian:
-    of -Q at φ = θ, (q, d) and (q d, q d), the latter None for a part of more than LARGE coefficients; plain_diagonal:
-    its diagonal, (q d,). ridge: on its coefficients, (q, d).
+    rows: its rows of θ. columns: the features it sees. point: its coefficients, (q, d). plain_slope, (q, d), and
+    plain_curvature: of -Q at φ = θ, the latter its Hessian where that is cheap. ridge: on its coefficients, (q, d).
     """
 
     rows: slice
     columns: slice | Array
     point: Array
     plain_slope: Array
-    plain_hessian: Array | None
-    plain_diagonal: Array
+    plain_curvature: Curvature
     ridge: Array
 
     @property
@@ -55,14 +57,9 @@ class Part:
         return self.plain_slope + self.ridge * self.point
 
     @property
-    def hessian(self) -> Array | None:
-        """Of -Q with the ridge, (q d, q d)."""
-        return None if self.plain_hessian is None else self.plain_hessian + np.diag(self.ridge.ravel())
-
-    @property
-    def diagonal(self) -> Array:
-        """Of `hessian`, (q d,)."""
-        return self.plain_diagonal + self.ridge.ravel()
+    def curvature(self) -> Curvature:
+        """Of -Q with the ridge."""
+        return self.plain_curvature.ridged(self.ridge)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,18 +98,50 @@ class SoftmaxEvaluation(Evaluation):
             out[s.scales, self.layout.scale] = own
         return out
 
+    def hessian(self, model: Model, law: Law, i: int) -> Array | None:
+        """Of -Q with the ridge in part `i`, (q d, q d), by a pass of its own for a gate over many labels; None for a
+        part of more than LARGE coefficients."""
+        part = self.parts[i]
+        if isinstance(part.plain_curvature, Shares) and part.point.size <= LARGE:
+
+            def work(block: Block) -> list[Any]:
+                x = block.x[part.columns]
+                return [gate_curvature(x, gate_probabilities(part.point, x), block.weight)]
+
+            return Whole(total(law.rows(model, self.theta).blocks, work)[0]).ridged(part.ridge).hessian
+        return part.curvature.hessian
+
+    def dual_norm(self, model: Model, law: Law, held: Array | None = None) -> float:
+        """√(∇L' M^{-1} ∇L) over the entries that are not held, with each part's `Curvature` for M."""
+        left = np.ones(self.theta.shape, dtype=bool)
+        if held is not None:
+            left.flat[np.arange(left.size) if model.design is None else model.design.index] = ~held
+        s, g = self.layout.structure, self.gradient
+        out = 0.0
+        try:
+            for part in self.parts:
+                own = g[part.rows, part.columns].ravel()
+                if np.all(left[part.rows, part.columns]):
+                    out += float(own @ part.curvature.solve(own))
+        except SingularError:
+            return float("nan")
+        if s.scale_predictors:
+            masses = np.sum(self.mass, keepdims=True) if s.common_sigma else self.mass
+            out += float(np.sum(g[s.scales, self.layout.scale] ** 2 / (2 * masses)))
+        return float(np.sqrt(out))
+
     def metric(self, model: Model, law: Law) -> Array:
         """The complete data's information with the labels' responsibilities at θ, (p, p), block diagonal.
 
         Of normal experts the expected one: it is -∂²Q at every fixed point of EM, and positive everywhere. Of parts of
-        more than LARGE coefficients the diagonal.
+        more than LARGE coefficients what stands for it: a gate's `Shares`, an expert's diagonal.
         """
         m, d = self.theta.shape
         out = np.zeros((m, d, m, d))
-        for part in self.parts:
+        for i, part in enumerate(self.parts):
             place = np.ix_(range(m)[part.rows], _listed(part.columns, d), range(m)[part.rows], _listed(part.columns, d))
-            block = np.diag(part.diagonal) if part.hessian is None else part.hessian
-            out[place] = block.reshape(out[place].shape)
+            block = self.hessian(model, law, i)
+            out[place] = (part.curvature.dense if block is None else block).reshape(out[place].shape)
         s = self.layout.structure
         if s.scale_predictors:
             masses = [np.sum(self.mass)] if s.common_sigma else self.mass
@@ -136,7 +165,7 @@ def evaluate_softmax(
     """
     s, rows = layout.structure, law.rows(model, theta)
     (experts, log_sigma, gate), predictors = layout.coefficients(theta), layout.predictors(theta)
-    whole_gate, whole_experts = gate.size <= LARGE, experts[0].size <= LARGE
+    whole_gate, whole_experts = gate.size <= min(SMALL, LARGE), experts[0].size <= LARGE
     quadratic = layout.family.quadratic and whole_experts
     own, others = s.k * s.per_expert, s.k - 1
     kept: list[Array] = []
@@ -165,9 +194,10 @@ def evaluate_softmax(
         x, g = block.x[layout.experts], block.x[layout.gate]
         grams = expert_curvature(layout, x, block.y, residual, weighted, direct, whole_experts)
         terms = [mass, squares, outer_sum(block.x, values), grams]
-        if s.k > 1:
-            terms.append(gate_curvature(g, prior, expected, whole_gate))
-        return [average(block, log_marginal), *(factor * term for term in terms)]
+        if s.k > 1 and not whole_gate:
+            terms.append(scaled_grams(g, expected))
+        exact = [gate_curvature(g, prior, block.weight)] if s.k > 1 and whole_gate else []
+        return [average(block, log_marginal), *(factor * term for term in terms), *exact]
 
     log_likelihood, mass, squares, outer, grams, *gate_sums = total(rows.blocks, work)
     slopes = outer[:own, layout.experts].reshape(experts.shape)
@@ -182,11 +212,13 @@ def evaluate_softmax(
     parts = []
     if s.k > 1:
         place = (s.gate, layout.gate)
-        parts.append(Part(*place, gate, gate_slope, *assembled(gate_sums[0], *gate.shape), weights[place]))
+        known = Whole(gate_sums[0]) if whole_gate else Shares(gate_sums[0])
+        parts.append(Part(*place, gate, gate_slope, known, weights[place]))
     for z in range(s.k):
         place = (s.expert(z), layout.experts)
-        curvature = assembled(precision[z] * grams[z], *experts[z].shape)
-        parts.append(Part(*place, experts[z], -precision[z] * slopes[z], *curvature, weights[place]))
+        sums = precision[z] * grams[z]
+        curvature = Whole(assembled(sums, *experts[z].shape)) if whole_experts else Diagonal(sums.ravel())
+        parts.append(Part(*place, experts[z], -precision[z] * slopes[z], curvature, weights[place]))
     base = rows.once(("base", s.family), lambda: _base(layout, rows))
     return SoftmaxEvaluation(
         theta,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from moe_theory.evaluation.layout import Layout
-from moe_theory.laws.rows import Block, Law, scaled_gram
+from moe_theory.laws.rows import SLICE, Block, Law, scaled_grams
 from moe_theory.model import Model
 from moe_theory.validation import Array
 
@@ -73,28 +73,29 @@ def responsibilities(layout: Layout, model: Model, law: Law, theta: Array) -> Ar
     return np.concatenate([e_step(layout, b, predictors)[2] for b in law.rows(model, theta).blocks], axis=1)
 
 
-def gate_curvature(x: Array, prior: Array, weighted: Array, whole: bool) -> Array:
-    """Blocks a <= b of Σ weight (diag P - P P')⊗ xx' over labels but the first, (pairs, d, d), or its diagonal (k-1,
-    d).
-
-    weighted: P(z|x) times the rows' weights, (k, n).
-    """
-    if not whole:
-        return (weighted[1:] * (1.0 - prior[1:])) @ (x * x).T
+def gate_curvature(x: Array, prior: Array, weight: Array | float) -> Array:
+    """Σ weight (diag P - P P') ⊗ xx' over labels but the first, ((k-1) d, (k-1) d), from P(z|x), (k, n)."""
     k, d = len(prior), len(x)
-    # 1 - P as the sum of the others', which keeps its relative accuracy.
-    own = [scaled_gram(x, weighted[a] * (prior[0] if k == 2 else _others(prior, a))) for a in range(1, k)]
+    factor, root = (weight, None) if isinstance(weight, float) else (1.0, np.sqrt(weight))
+    others = prior[:1] if k == 2 else _others(prior)[1:]
+    shared = prior[1:] * others if root is None else prior[1:] * others * weight
+    own = scaled_grams(x, shared)
     if k == 2:
-        return np.stack(own)
-    # All pairs of labels in one product of matrices.
-    left, right = ((p[1:, None] * x).reshape((k - 1) * d, -1) for p in (weighted, prior))
-    cross = -(left @ right.T).reshape(k - 1, d, k - 1, d)
-    return np.stack([own[a] if a == b else cross[a, :, b] for a in range(k - 1) for b in range(a, k - 1)])
+        return factor * own[0]
+    scaled = prior[1:] if root is None else prior[1:] * root
+    out = np.zeros(((k - 1) * d,) * 2)
+    for a in range(0, x.shape[1], SLICE):
+        moved = (scaled[:, None, a : a + SLICE] * x[:, a : a + SLICE]).reshape((k - 1) * d, -1)
+        out -= moved @ moved.T  # half the work of a product of two matrices
+    for z, gram in enumerate(own):
+        out[z * d : (z + 1) * d, z * d : (z + 1) * d] = gram
+    return factor * out
 
 
-def _others(prior: Array, a: int) -> Array:
-    """Σ_{z≠a} P(z), added up: no cancellation where P(a) is near 1."""
-    return np.sum(prior[:a], axis=0) + np.sum(prior[a + 1 :], axis=0)
+def _others(prior: Array) -> Array:
+    """1 - P(z|x), (k, n), where P is near 1 as the sum of the others', which keeps its relative accuracy."""
+    high = prior > 0.5  # one label at most
+    return np.where(high, np.sum(np.where(high, 0.0, prior), axis=0), 1.0 - prior)
 
 
 def expert_curvature(
@@ -108,27 +109,23 @@ def expert_curvature(
         return np.stack(diagonal, axis=1)
     k, q = residual.shape[:2]
     out = np.zeros((k, q * (q + 1) // 2, len(x), len(x)))
+    own = list(labels)
     if layout.family.quadratic:
-        for z in labels:
-            out[z, 0] = scaled_gram(x, weighted[z])
+        out[own, 0] = scaled_grams(x, weighted[own])
         return out
     for i, (_, _, value) in enumerate(layout.family.curvature(y, residual)):
-        for z in labels:
-            out[z, i] = scaled_gram(x, weighted[z] * value[z])
+        out[own, i] = scaled_grams(x, weighted[own] * value[own])
     return out
 
 
-def assembled(curvature: Array, q: int, d: int) -> tuple[Array | None, Array]:
-    """(Hessian (q d, q d) or None, diagonal (q d,)) from the blocks of its upper triangle, or its diagonal (q, d)."""
-    if curvature.ndim == 2:
-        return None, curvature.ravel()
+def assembled(curvature: Array, q: int, d: int) -> Array:
+    """An expert's Hessian, (q d, q d), from the blocks of its upper triangle, (pairs, d, d)."""
     out = np.empty((q, d, q, d))
     pairs = [(a, b) for a in range(q) for b in range(a, q)]
     for (a, b), block in zip(pairs, curvature, strict=True):
         out[a, :, b, :] = block
         out[b, :, a, :] = block
-    hessian = out.reshape(q * d, q * d)
-    return hessian, np.diagonal(hessian).copy()
+    return out.reshape(q * d, q * d)
 
 
 def _two_labels(score: Array, log_density: Array) -> tuple[Array, Array, Array]:

@@ -151,6 +151,31 @@ def scaled_gram(x: Array, scale: Array) -> Array:
     return gram
 
 
+MANY = 8  # sums from which on the products x_a x_b are better formed once for all
+
+
+def scaled_grams(x: Array, scales: Array) -> Array:
+    """Σ scale_i x_i x_i' for several scales, (r, n), on the same x, (d, n): (r, d, d)."""
+    if len(scales) < MANY:
+        return np.array([scaled_gram(x, scale) for scale in scales]).reshape(len(scales), len(x), len(x))
+    d, n = x.shape
+    upper = np.triu_indices(d)
+    sums = np.zeros((len(scales), len(upper[0])))
+    width = min(SLICE // 4, n)
+    products = np.empty((len(upper[0]), width))
+    for first in range(0, n, width):
+        part = x[:, first : first + width]
+        own, row = products[:, : part.shape[1]], 0
+        for a in range(d):
+            np.multiply(part[a], part[a:], out=own[row : row + d - a])
+            row += d - a
+        sums += scales[:, first : first + width] @ own.T
+    grams = np.empty((len(scales), d, d))
+    grams[:, upper[0], upper[1]] = sums
+    grams[:, upper[1], upper[0]] = sums
+    return grams
+
+
 def weighted_gram(block: Block, value: Array | float, weight: Array | float) -> Array:
     """Σ weight_i value_i E[xx' | row i] over one block, (d, d)."""
     n = block.x.shape[1]

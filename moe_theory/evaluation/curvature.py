@@ -1,0 +1,135 @@
+"""What is known of the curvature of one part of Q: its Hessian, its diagonal, or the labels' shares of the rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from moe_theory.errors import SingularError
+from moe_theory.validation import Array
+
+
+class Curvature(ABC):
+    """A positive definite matrix M on a part's coefficients, (p, p), that is or stands for -Q's Hessian."""
+
+    @property
+    def hessian(self) -> Array | None:
+        """-Q's Hessian, (p, p), if it was formed."""
+        return None
+
+    @property
+    @abstractmethod
+    def dense(self) -> Array:
+        """M, (p, p)."""
+
+    @abstractmethod
+    def solve(self, g: Array) -> Array:
+        """M^{-1} g, (p,); SingularError where M is singular to rounding."""
+
+    @abstractmethod
+    def norm(self, v: Array) -> float:
+        """√(v'Mv)."""
+
+    @abstractmethod
+    def ridged(self, ridge: Array) -> Curvature:
+        """With a ridge added, (q, d)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Whole(Curvature):
+    """The Hessian itself, (p, p)."""
+
+    matrix: Array
+
+    @property
+    def hessian(self) -> Array:
+        return self.matrix
+
+    @property
+    def dense(self) -> Array:
+        return self.matrix
+
+    def solve(self, g: Array) -> Array:
+        return scaled_solve(self.matrix, g)
+
+    def norm(self, v: Array) -> float:
+        return float(np.sqrt(max(0.0, float(v @ self.matrix @ v))))
+
+    def ridged(self, ridge: Array) -> Whole:
+        return Whole(self.matrix + np.diag(ridge.ravel())) if np.any(ridge) else self
+
+
+@dataclass(frozen=True, eq=False)
+class Diagonal(Curvature):
+    """The Hessian's diagonal, (p,)."""
+
+    values: Array
+
+    @property
+    def dense(self) -> Array:
+        return np.diag(self._scale)
+
+    @property
+    def _scale(self) -> Array:
+        return np.maximum(self.values, 1e-12 * float(np.max(self.values)))
+
+    def solve(self, g: Array) -> Array:
+        return g / self._scale
+
+    def norm(self, v: Array) -> float:
+        return float(np.sqrt(v @ (self._scale * v)))
+
+    def ridged(self, ridge: Array) -> Diagonal:
+        return Diagonal(self.values + ridge.ravel())
+
+
+@dataclass(frozen=True, eq=False)
+class Shares(Curvature):
+    """Of a gate over k labels: grams W_z = Σ weight P(z|x) xx', (k, d, d), at a cost linear in k.
+
+    v'Mv = min_c Σ_z (v_z - c)'W_z(v_z - c), v of the first label 0, bounds the Hessian E[Var_{z|x} v_z'x] from above:
+    it lets the shift c, which the gate does not see, be linear in x instead of any function of it. Both are equal where
+    P(z|x) does not depend on x. M^{-1} is block diagonal but for the first label's share:
+    (M^{-1}g)_z = W_z^{-1} g_z + W_1^{-1} Σ g.
+    """
+
+    grams: Array
+
+    @property
+    def dense(self) -> Array:
+        k, d = self.grams.shape[:2]
+        stacked = self.grams[1:].reshape((k - 1) * d, d)
+        whole = np.sum(self.grams, axis=0)
+        return scipy.linalg.block_diag(*self.grams[1:]) - stacked @ scaled_solve(whole, stacked.T)
+
+    def solve(self, g: Array) -> Array:
+        own = g.reshape(len(self.grams) - 1, -1)
+        shift = scaled_solve(self.grams[0], np.sum(own, axis=0))
+        return np.concatenate([scaled_solve(w, row) + shift for w, row in zip(self.grams[1:], own, strict=True)])
+
+    def norm(self, v: Array) -> float:
+        own = np.vstack([np.zeros((1, self.grams.shape[1])), v.reshape(len(self.grams) - 1, -1)])
+        moved = np.einsum("zij,zj->zi", self.grams, own)
+        shift = scaled_solve(np.sum(self.grams, axis=0), np.sum(moved, axis=0))
+        return float(np.sqrt(max(0.0, float(np.sum(own * moved) - shift @ np.sum(moved, axis=0)))))
+
+    def ridged(self, ridge: Array) -> Shares:
+        grams = self.grams.copy()
+        grams[1:, range(ridge.shape[1]), range(ridge.shape[1])] += ridge
+        return Shares(grams)
+
+
+def scaled_solve(matrix: Array, g: Array) -> Array:
+    """matrix^{-1} g, (p,) or (p, q), for a positive definite matrix, scaled to unit diagonal on the way; SingularError
+    otherwise."""
+    try:
+        scale = np.sqrt(np.diagonal(matrix))
+        if not (np.isfinite(scale).all() and np.all(scale > 0)):
+            raise np.linalg.LinAlgError
+        factor = scipy.linalg.cho_factor(matrix / np.outer(scale, scale))
+        return np.asarray(scipy.linalg.cho_solve(factor, (g.T / scale).T).T / scale).T
+    except (np.linalg.LinAlgError, ValueError) as error:
+        raise SingularError("singular curvature (saturated, or features without full rank)") from error
