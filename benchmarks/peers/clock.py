@@ -24,6 +24,7 @@ EXACT, ONE_STEP = Ours(), Ours(one_step=True)
 LABELS = (2, 4, 8, 16, 32)
 ROWS = 20_000  # of the problems with more and more labels
 LIGHT = 2.0  # times the data, at most
+LINEAR = 1.1  # exponent of k in the cost of an evaluation, at most
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,13 @@ def turns_of_k(k: int) -> Iterator[tuple[float, float]]:
 def slope(ks: Sequence[int], values: Sequence[float]) -> float:
     """The exponent in cost ~ k^exponent, by least squares on the logarithms."""
     return float(np.polyfit(np.log(ks), np.log(values), 1)[0])
+
+
+def cost_bar(found: Sequence[Cost]) -> Bar:
+    """Linear in k?"""
+    exponent = slope([c.k for c in found], [float(np.median(c.evaluation)) for c in found])
+    needed = f"grows as k^{LINEAR} at most"
+    return Bar(f"n {ROWS:,}: cost of an evaluation as k grows", needed, f"k^{exponent:.2f}", exponent <= LINEAR)
 
 
 def cost_table(found: Sequence[Cost]) -> Table:

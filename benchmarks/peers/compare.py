@@ -77,7 +77,8 @@ def main() -> int:
     console.print()
     table.show(console)
     if options.markdown is not None:
-        command = f"`{shlex.join(['python', 'benchmarks/peers/compare.py', *sys.argv[1:]])}`"
+        said = [Path(a).name if Path(a).is_absolute() else a for a in sys.argv[1:]]  # no folder of this machine
+        command = f"`{shlex.join(['python', 'benchmarks/peers/compare.py', *said])}`"
         lines = [f"- {line}" for line in (command, *head)]
         write_measured(options.markdown, "\n".join([*lines, "", *(t.markdown() for t in (table, *tables))]))
     return int(any(b.met is False for b in bars))
@@ -107,7 +108,7 @@ def parts(options: argparse.Namespace, sets: Sequence[DataSet], here: Sequence[C
         yield tables, bars, {"timings": list(map(asdict, timings)), "memory": list(map(asdict, measured))}
     with progress(len(clock.LABELS) * options.rounds) as ran:
         costs = clock.costs(options.rounds, ran)
-    yield [clock.cost_table(costs)], [], {"costs": list(map(asdict, costs))}
+    yield [clock.cost_table(costs)], [clock.cost_bar(costs)], {"costs": list(map(asdict, costs))}
 
 
 def verdicts(bars: Sequence[Bar]) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,16 @@ from rich import box
 from rich.table import Table as Sheet
 
 from moe_theory.cli.common import check_writable, console, print_json, progress_bar, write_atomically
-from moe_theory.datasets.table import Table, read_csv
+from moe_theory.cli.fit_table import by_columns, by_formula
+from moe_theory.datasets.table import read_csv
 from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Penalty
 from moe_theory.mixture.fit import STARTS, TOLERANCE, MixtureFit, fit_problem
-from moe_theory.mixture.formula import formula_problem
 from moe_theory.mixture.problem import INTERCEPT, Problem
 from moe_theory.mixture.summary import by_row, plain, report, report_without_fit, summary
-from moe_theory.mixture.terms import Places, refuse_missing
 from moe_theory.structure import FAMILIES
 from moe_theory.validation import Array, whole_number
 
-MISSING = ("", "NA", "NaN", "nan", "null")
 IMAGES = (".png", ".svg", ".pdf")
 CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl")
 
@@ -69,7 +66,7 @@ def fit(context: click.Context, data_file: str, as_json: bool, **options: Any) -
     counts, files = _counts(options["experts"]), _files(options, data_file)
     _check(options)
     table = read_csv(data_file)
-    prepare = _by_formula(table, options) if options["formula"] is not None else _by_columns(table, options)
+    prepare = by_formula(table, options) if options["formula"] is not None else by_columns(table, options)
     features = prepare(counts[-1]).features  # what is wrong is said before the first fit
     if "figure" in files and {*features.experts, *features.gate} <= {INTERCEPT}:
         raise InputError("--figure: expected a feature to draw against, got intercepts only")
@@ -146,57 +143,6 @@ def _check(options: dict[str, Any]) -> None:
             "--trace-figure: expected EM's own run, whose rate is predicted: no --accelerate, --ridge, --sigma-floor"
         )
     whole_number("--restarts", options["restarts"], least=1)
-
-
-# Data --------------------------------------------------------------------------------------------------------
-
-
-def _by_formula(table: Table, options: dict[str, Any]) -> Callable[[int], Problem]:
-    frame = {name: _cells([row[i] for row in table.rows]) for i, name in enumerate(table.header)}
-    weights, offset, common = (options[name] for name in ("weights", "offset", "common_sigma"))
-    formula, family, places = options["formula"], options["family"], Places(table.name, table.lines)
-    return lambda k: formula_problem(formula, frame, k, family, weights, offset, common, places)[0]
-
-
-def _cells(cells: Sequence[str]) -> Array:
-    """A column, (n,): whole numbers, numbers, or text; not a number or None where a cell is missing."""
-    if all(re.fullmatch(r"[+-]?[0-9]{1,18}", cell) for cell in cells):
-        return np.array([int(cell) for cell in cells])
-    try:
-        return np.array([np.nan if cell in MISSING else float(cell.replace("_", "text")) for cell in cells])
-    except ValueError:
-        return np.array([None if cell in MISSING else cell for cell in cells], dtype=object)
-
-
-def _by_columns(table: Table, options: dict[str, Any]) -> Callable[[int], Problem]:
-    listed = lambda name: [cell.strip() for cell in options[name].split(",")] if options[name] else []
-    gate = listed("gate_features")
-    others = [options[name] for name in ("response", "weights", "offset") if options[name] is not None]
-    features = listed("features") or [name for name in table.header if name not in (*others, *gate)]
-    for name in ("features", "gate_features"):
-        if options["response"] in listed(name):
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{option}: expected columns other than the response, got {options['response']!r}")
-    used = [name for name in dict.fromkeys((*others, *features, *gate)) if name in table.header]
-    cells = {name: [row[table.header.index(name)] for row in table.rows] for name in used}
-    missing = {name: np.array([cell in MISSING for cell in own]) for name, own in cells.items()}
-    refuse_missing(missing, Places(table.name, table.lines))
-    column = lambda name: None if options[name] is None else table.column(options[name])
-    stacked = lambda names: np.array([table.column(name) for name in names]).reshape(len(names), len(table.rows)).T
-    y, weights, offset = table.column(options["response"]), column("weights"), column("offset")
-    x, seen = stacked(features), stacked(gate) if gate else None
-    return lambda k: Problem.of(
-        x,
-        y,
-        k,
-        options["family"],
-        seen,
-        weights=weights,
-        offset=offset,
-        common_sigma=options["common_sigma"],
-        names=features,
-        gate_names=gate or None,
-    )
 
 
 # Fits --------------------------------------------------------------------------------------------------------
