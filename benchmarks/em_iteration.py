@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.linalg
+from machine import environment, memory, reset_peak
 from rich.console import Console
 from rich.table import Table
 from scipy.special import expit, log_expit, logsumexp
@@ -206,42 +203,6 @@ def compare(n: int, d: int, rounds: int, seed: int) -> list[Result]:
         gradient = m_step_gradient(x, y, start, outcome.theta)
         results.append(Result(contestant.name, n, taken, ratio, outcome.work, gradient, difference, peak))
     return results
-
-
-def reset_peak() -> int | None:
-    """Forget this process's peak memory; what it holds now, KiB, or None where the system cannot."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        return memory("VmRSS")
-    except OSError:
-        return None
-
-
-def memory(entry: str) -> int:
-    """VmRSS (held now) or VmHWM (the peak), KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(entry)).split()[1])
-
-
-def environment() -> dict[str, Any]:
-    """Versions, processors, their load before the run, BLAS threads (None where threadpoolctl is absent)."""
-    versions = {"python": platform.python_version()}
-    for package in ("numpy", "scipy", "scikit-learn"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
-    versions["moe-theory"] = mt.__version__
-    try:
-        from threadpoolctl import threadpool_info
-
-        pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    except ImportError:
-        pools = []
-    threads = max(pools, default=None)
-    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "load": load}
-    return {"versions": versions, **machine, "blas_threads": threads}
 
 
 def show(console: Console, results: list[Result]) -> None:

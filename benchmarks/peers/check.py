@@ -10,8 +10,12 @@ import argparse
 
 import numpy as np
 
-from .contestants import Flexmix, Mixtools, Problem, ScikitLearn, WholeArrays, by_logaddexp, log_likelihood, peers
+from .contestants import Problem, log_likelihood
+from .field import peers
+from .from_r import Flexmix, Mixtools
 from .problems import catalogue
+from .scikit_learn import ScikitLearn
+from .whole_arrays import WholeArrays, by_logaddexp
 
 AGREEMENT = 1e-8  # on ℓ, absolute
 ITERATIONS = 25  # before a gate that separates its experts has run away

@@ -13,11 +13,12 @@ from moe_theory.algorithms.em import EM
 from moe_theory.algorithms.starts import start_from
 from moe_theory.evaluation import evaluate
 
-from .contestants import WARM, Contestant, InProcess, Problem, Result, WholeArrays, by_logsumexp, quiet
+from .contestants import WARM, Contestant, InProcess, Problem, Result, quiet
 from .memory import FIT, ITERATIONS, RESTARTS, Memory
 from .ours import Ours, mixture_of
 from .problems import timing
 from .tables import ABSENT, Bar, Table, median, shown, spread, verdict
+from .whole_arrays import WholeArrays, by_logsumexp
 
 PATIENCE = 60.0  # seconds at one n after which a contestant outside this process takes no further turn
 EXACT, ONE_STEP = Ours(), Ours(one_step=True)

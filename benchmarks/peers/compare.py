@@ -26,10 +26,11 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from em_iteration import environment
+from machine import environment
 
 from peers import clock, likelihoods, memory
-from peers.contestants import Contestant, peers
+from peers.contestants import Contestant
+from peers.field import peers
 from peers.ours import Ours
 from peers.problems import DataSet, catalogue
 from peers.tables import Bar, Table, measured_part, write_json, write_measured

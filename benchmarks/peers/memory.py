@@ -13,9 +13,12 @@ import sys
 from dataclasses import dataclass
 from itertools import islice
 
+from machine import memory, reset_peak
+
 from moe_theory.mixture.fit import fit_mixture
 
-from .contestants import HERE, InProcess, Problem, memory, peers, quiet, reset_peak
+from .contestants import HERE, InProcess, Problem, quiet
+from .field import peers
 from .ours import Ours
 from .problems import timing
 

@@ -20,7 +20,8 @@ from scipy.special import expit, softmax
 
 from moe_theory.datasets import old_faithful
 
-from .contestants import HERE, Family, Parameters, Problem, absent, deviations, log_density
+from .contestants import HERE, Family, Parameters, Problem, deviations, log_density
+from .from_r import absent
 
 
 @dataclass(frozen=True, eq=False)
