@@ -16,9 +16,8 @@ from moe_theory.errors import DegenerateError, InputError
 from moe_theory.estimators.arguments import columns_of, distinct, kinds, names_of, seed_of, told
 from moe_theory.estimators.views import View
 from moe_theory.evaluation import Penalty
-from moe_theory.mixture.fit import fit_problem
+from moe_theory.mixture.fit import MixtureFit, fit_problem
 from moe_theory.mixture.problem import Problem
-from moe_theory.mixture.result import MixtureFit
 from moe_theory.validation import Array, positive_number, real_array, whole_number
 
 RIDGE = 1e-3  # of classifiers, and where plain maximum likelihood has no start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
@@ -11,11 +12,24 @@ from moe_theory.algorithms.squarem import Squarem
 from moe_theory.errors import InputError
 from moe_theory.evaluation import Penalty
 from moe_theory.mixture.problem import Problem
-from moe_theory.mixture.result import MixtureFit
+from moe_theory.mixture.result import Estimate
 from moe_theory.validation import Array, whole_number
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 TOLERANCE = 1e-8  # on the gradient's norm in the metric of the complete data's information, per row
 STARTS = ("kmeans", "random", "soft", "dirichlet")
+
+
+class MixtureFit(Estimate):
+    """A fitted mixture of experts: parameters, inference, rates, predictions (see `Estimate`), and a summary."""
+
+    def summary(self) -> RenderableType:
+        """Tables as a statistician expects them, for rich's `print` and for notebooks."""
+        from moe_theory.mixture.summary import summary
+
+        return summary(self)
 
 
 def fit_mixture(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,13 +22,10 @@ from moe_theory.mixture.problem import Problem
 from moe_theory.structure import Softmax
 from moe_theory.validation import Array, real_array
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
 
 @dataclass(frozen=True, eq=False)
-class MixtureFit:
-    """A fitted mixture of experts.
+class Estimate:
+    """Where EM ended on a problem, and what follows from it for its parameters and for rows.
 
     problem: the model and its data. runs: all of EM's runs. trace: the best. theta: its end, (m, D), over the columns
     of the table. penalty: what was asked for. Arrays are in the order of the labels 1 … k and of the features' names.
@@ -155,12 +152,6 @@ class MixtureFit:
         except (InputError, np.linalg.LinAlgError):  # too few steps, or a singular metric
             return None
 
-    def summary(self) -> RenderableType:
-        """Tables as a statistician expects them, for rich's `print` and for notebooks."""
-        from moe_theory.mixture.summary import summary
-
-        return summary(self)
-
     # What it says of rows ------------------------------------------------------------------------------------
 
     def _block(
@@ -264,7 +255,7 @@ class MixtureFit:
             return (rng.random(len(z)) < own).astype(float), z + 1
         return _drawn(own, rng).astype(float), z + 1
 
-    def relabelled(self, order: Sequence[int]) -> MixtureFit:
+    def relabelled(self, order: Sequence[int]) -> Self:
         """The same fit with label `order[i]` (1 … k) called i + 1; the trace stays as it was run."""
         if sorted(order) != list(range(1, self.k + 1)):
             raise InputError(f"order: expected a permutation of 1 … {self.k}, got {tuple(order)}")

@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from moe_theory.errors import DegenerateError
-from moe_theory.mixture.fit import MixtureFit
 from moe_theory.mixture.inference import Coefficient
 from moe_theory.mixture.problem import Problem
+from moe_theory.mixture.result import Estimate
 from moe_theory.validation import Array
 
 MOST = 6  # decimals, and events that are told one by one
@@ -32,7 +32,7 @@ class Summary(Group, JupyterMixin):
     """Tables for rich's `print` that notebooks show too."""
 
 
-def summary(fit: MixtureFit, formula: str | None = None) -> Summary:
+def summary(fit: Estimate, formula: str | None = None) -> Summary:
     """Header, coefficients of experts and gate with standard errors, sigmas, shares of the labels, what happened."""
     coefficients = fit.coefficients()
     of = lambda part: [c for c in coefficients if c.part == part]
@@ -45,7 +45,7 @@ def summary(fit: MixtureFit, formula: str | None = None) -> Summary:
     return Summary(*parts)
 
 
-def report(fit: MixtureFit) -> dict[str, Any]:
+def report(fit: Estimate) -> dict[str, Any]:
     """JSON-ready; None for what is not a number or not defined.
 
     gate, experts, sigma and standard_errors are nested as the fit's arrays, (k, g), (k, d) or (k, C-1, d), (k,). label
@@ -113,7 +113,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     }
 
 
-def by_row(fit: MixtureFit) -> tuple[list[str], Array]:
+def by_row(fit: Estimate) -> tuple[list[str], Array]:
     """(names, (n, columns)): every row's responsibilities, experts' means and mean; of classes, the mean's shares."""
     labels, fitted = range(1, fit.k + 1), fit.predict()
     names = [f"responsibility_{z}" for z in labels]
@@ -135,13 +135,13 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def shares(fit: MixtureFit) -> Array:
+def shares(fit: Estimate) -> Array:
     """Mean responsibility of every label, (k,)."""
     weight = np.broadcast_to(fit.problem.law.weight, (len(fit.problem.law),))
     return weight @ fit.responsibilities()
 
 
-def _standard_errors(fit: MixtureFit) -> dict[str, Any]:
+def _standard_errors(fit: Estimate) -> dict[str, Any]:
     errors = fit.inference.standard_errors
     own = replace(fit, theta=fit.problem.model.filled(errors, fit.theta.shape[1]))
     gate = own.gate
@@ -153,7 +153,7 @@ def _standard_errors(fit: MixtureFit) -> dict[str, Any]:
 # Tables ------------------------------------------------------------------------------------------------------
 
 
-def _header(fit: MixtureFit, formula: str | None) -> RenderableType:
+def _header(fit: Estimate, formula: str | None) -> RenderableType:
     problem, rate, measured = fit.problem, fit.rate, fit.measured_rate
     n, runs = len(problem.law), len(fit.runs.traces)
     contraction = "not defined: the information is singular" if rate is None else f"{rate.lambda_max:.6f}"
@@ -181,7 +181,7 @@ def _header(fit: MixtureFit, formula: str | None) -> RenderableType:
     return Group(*lines, Padding(grid, (1, 0, 1, 1)))
 
 
-def _expert_title(fit: MixtureFit) -> str:
+def _expert_title(fit: Estimate) -> str:
     family, classes = fit.problem.family, fit.problem.classes
     if family == "binomial":
         return "Experts: log-odds" + (f" of {classes[1]}" if classes else "")
@@ -223,7 +223,7 @@ def _sigmas(found: Sequence[Coefficient]) -> Table:
     return table
 
 
-def _shares(fit: MixtureFit) -> Table:
+def _shares(fit: Estimate) -> Table:
     table = _table("Shares", "expert", "mean responsibility", "rows where it is largest")
     own = np.argmax(fit.responsibilities(), axis=1)
     for z, share in enumerate(shares(fit)):
@@ -231,7 +231,7 @@ def _shares(fit: MixtureFit) -> Table:
     return table
 
 
-def _notes(fit: MixtureFit) -> Iterable[str]:
+def _notes(fit: Estimate) -> Iterable[str]:
     if not fit.converged:
         yield f"Not converged ({fit.reason}): {fit.message or 'the numbers are those of the last iterate'}."
     elif fit.message:

@@ -10,8 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from moe_theory.errors import InputError
+from moe_theory.mixture.fit import MixtureFit
 from moe_theory.mixture.problem import INTERCEPT
-from moe_theory.mixture.result import MixtureFit
 from moe_theory.report.figures import INK, Picture
 from moe_theory.validation import Array
 
