@@ -270,6 +270,21 @@ def test_many_labels_end_alike_however_the_gates_hessian_is_known() -> None:
     assert np.all(shares.gradient_norm[:50] <= whole.gradient_norm[:50] * (1 + 1e-6))
 
 
+def test_an_em_that_has_seen_other_data_is_no_less_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it remembers of a gate's curvature may be wrong, even of another size: the step is the same."""
+    monkeypatch.setattr("moe_theory.evaluation.softmax.SMALL", 0)
+    poisson = mt.softmax_moe(3, "poisson")
+    rng = np.random.default_rng(0)
+    em = mt.EM(poisson)
+    for d, scale in ((3, 1.0), (3, 30.0), (2, 1.0), (3, 0.1)):
+        law = mt.Data(scale * rng.standard_normal((200, d)), rng.poisson(2.0, 200).astype(float))
+        theta = 0.1 * rng.standard_normal((5, d)) / scale
+        for _ in range(3):
+            expected = mt.EM(poisson).step(theta, law)
+            theta = em.step(theta, law)
+            np.testing.assert_allclose(theta, expected, rtol=1e-9, atol=1e-11 / scale)
+
+
 def test_a_label_that_vanishes_is_degenerate() -> None:
     """Responsibilities that are next to nothing are no start for a label: it is said, with its label."""
     problem = draw("gaussian", 2, 80, 2)

@@ -72,7 +72,7 @@ def softmax_step(
         name = "the gate" if i < offset else "its coefficients"
         point, slope = part.point.ravel(), part.slope.ravel()
         past = known.pop(i, None)
-        if past is not None and past.hessian is not None:
+        if past is not None and past.hessian is not None and past.point.size == point.size:
             solvers[i] = _labelled(newton(point, slope, past.hessian, name, past.inverse), model, law, at, i, held)
             continue
         hessian = at.hessian(model, law, i)
