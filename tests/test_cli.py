@@ -292,3 +292,15 @@ def test_every_public_name_resolves() -> None:
     assert all(getattr(moe_theory, name) is not None for name in moe_theory.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         moe_theory.nope  # noqa: B018
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of a POSIX shell")
+@pytest.mark.parametrize("arguments", [["--help"], ["derive", "symmetric-linear"]])
+def test_a_reader_that_goes_away_is_no_verdict(arguments: list[str]) -> None:
+    code = "from moe_theory.cli.entry import main; main()"
+    out, into = os.pipe()
+    os.close(out)
+    with os.fdopen(into, "w") as pipe:
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,1 +1,1 @@
-"""The command line: `moe-theory verify`, `derive`, `rate`."""
+"""The command line: `moe-theory verify`, `refute`, `derive`, `rate`, `snr`, `fit`."""

@@ -39,8 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     except MoeTheoryError as error:
         click.echo(f"moe-theory: error: {error}", err=True)
         code = 2
-    except BrokenPipeError:
-        # The reader went away (`… | head`): that is its business, not an error.
-        sys.stderr.close()
+    except SystemExit:
+        # click's and rich's way of saying that the reader went away (`… | head`): its business, no verdict.
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
