@@ -15,10 +15,11 @@ import numpy as np
 import scipy.linalg
 
 from moe_theory.errors import InputError
-from moe_theory.evaluation import evaluate
+from moe_theory.evaluation import Penalty, evaluate
 from moe_theory.evaluation.divergence import kl_general
 from moe_theory.evaluation.flat import mirror_map
 from moe_theory.evaluation.general import complete_information_general, is_flat, missing_information_general
+from moe_theory.evaluation.layout import require_layout
 from moe_theory.kernels import kernels
 from moe_theory.laws.rows import Block, Law
 from moe_theory.model import Model
@@ -107,19 +108,34 @@ class MissingInformation:
         return np.linalg.solve(self.complete, self.missing)
 
 
-def missing_information_matrix(model: Model, law: Law, theta: Array) -> MissingInformation:
-    """M(θ) and its spectrum; InputError if ∇²A(θ) is singular (features without full rank, or a saturated gate)."""
+def missing_information_matrix(
+    model: Model, law: Law, theta: Array, penalty: Penalty | None = None
+) -> MissingInformation:
+    """M(θ) and its spectrum; InputError if ∇²A(θ) is singular (features without full rank, or a saturated gate).
+
+    penalty: that of the EM in question. A ridge R makes it (∇²A + R)^{-1} I_{z|x,y}; sigmas at their floor do not move.
+    """
     complete = complete_information(model, law, theta)
     missing = missing_information(model, law, theta)
-    scale = np.sqrt(np.diagonal(complete))
+    if penalty:
+        plan = require_layout(model, law)
+        complete = complete + np.diag(model.free(penalty.weights(plan, law.rows(model, theta), theta)))
+        held = model.free(penalty.held(plan, theta))
+        missing[held] = missing[:, held] = 0.0
+        complete[np.ix_(held, ~held)] = complete[np.ix_(~held, held)] = 0.0
+    scale = np.sqrt(np.maximum(np.diagonal(complete), 0.0))
     if not np.all(scale > 0):
-        raise InputError("theta: expected ∇²A(θ) to be positive definite, got a zero on its diagonal")
+        raise InputError("theta: expected ∇²A(θ) to be positive definite, got a diagonal that is not positive")
     unit = np.outer(scale, scale)
     try:
         # Scaled to unit diagonal, so that the features' units do not matter for the conditioning.
         values, vectors = scipy.linalg.eigh(missing / unit, complete / unit)
     except np.linalg.LinAlgError as error:
-        raise InputError("theta: expected ∇²A(θ) to be positive definite, it is singular to rounding") from error
+        least = float(np.linalg.eigvalsh(complete / unit)[0])
+        what = "it is singular to rounding"
+        if least < -1e-8:
+            what = f"its least eigenvalue is {least:.2g}, its diagonal scaled to 1: Q is not concave at θ"
+        raise InputError(f"theta: expected ∇²A(θ) to be positive definite, {what}") from error
     return MissingInformation(values[::-1], vectors[:, ::-1] / scale[:, None], complete, missing)
 
 

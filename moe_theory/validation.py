@@ -82,8 +82,12 @@ def full_rank_of(
     n: int,
     d: int,
     labels: tuple[str, ...] | None = None,
+    near: float = 0.0,
 ) -> None:
-    """The same for a matrix that comes in pieces of rows with weights of mean 1; `pieces` starts a pass over them."""
+    """The same for a matrix that comes in pieces of rows with weights of mean 1; `pieces` starts a pass over them.
+
+    near: a column is refused too if the others explain all but this part of its size.
+    """
     if n < d:
         raise InputError(f"{name}: expected at least as many rows as features, got {n} rows and {d} features")
     scale = np.max([np.max(np.abs(x), axis=0) for x, _ in pieces()], axis=0)
@@ -101,6 +105,12 @@ def full_rank_of(
         raise InputError(
             f"{name}: expected full column rank, but {_column(column, labels)}"
             " is a linear combination of those before it"
+        )
+    if np.min(r) < near:
+        column = int(np.argmax(r < near))
+        raise InputError(
+            f"{name}: expected features that can be told apart, but those before it explain all but {r[column]:.0e} of"
+            f" {_column(column, labels)}; subtract a typical value from the features, or leave one out"
         )
 
 

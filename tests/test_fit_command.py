@@ -308,7 +308,7 @@ def test_the_summary_tells_of_penalties_and_of_a_common_sigma() -> None:
     text = text_of(found)
     assert f"rows        {N}, of total weight {np.sum(T['wt'])}" in text
     assert re.search(r"^ +all +0\.500", text, re.MULTILINE)
-    assert "are those of the likelihood without the penalty." in text
+    assert "are those of the likelihood without the penalty, λ_max is with it." in text
     assert "Ridge 0.001 on all coefficients but intercepts." in text
     assert "Sigma floor 0.5, reached by expert 1, 2." in text
 
@@ -413,7 +413,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     ),
     "another run": (
         [*F, "y ~ x", "--trace-figure", "f.png", "--accelerate"],
-        "--trace-figure: expected EM's own run, whose rate is predicted: no --accelerate, --ridge, --sigma-floor",
+        "--trace-figure: expected EM's own run, whose rate is predicted, got --accelerate",
     ),
 }
 

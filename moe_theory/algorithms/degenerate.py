@@ -39,9 +39,9 @@ def refuse_vanished(model: Model, law: Law, at: SoftmaxEvaluation) -> None:
             raise degenerate(model, law, at, z, f"has vanished ({mass * n:.1e} rows' worth of responsibility are left)")
 
 
-def is_saturated(model: Model, law: Law, at: SoftmaxEvaluation, i: int, hessian: Array) -> bool:
-    """Whether part `i`'s curvature is nearly 0 in a direction, in which its coefficients then go to infinity."""
-    return _least_curvature(model, law, at, i, hessian)[0] < SATURATED
+def iterated(at: SoftmaxEvaluation) -> range:
+    """The parts that Newton's method solves: the gate, and experts that are not normal."""
+    return range(len(at.parts) - (at.layout.structure.k if at.layout.family.quadratic else 0))
 
 
 def saturation(model: Model, law: Law, at: SoftmaxEvaluation, i: int) -> DegenerateError:
@@ -49,24 +49,65 @@ def saturation(model: Model, law: Law, at: SoftmaxEvaluation, i: int) -> Degener
     offset = len(at.parts) - at.layout.structure.k
     if i < offset:
         hessian = at.hessian(model, law, i)
-        heaviest = 0 if hessian is None else _least_curvature(model, law, at, i, hessian)[1]
-        return degenerate(model, law, at, heaviest + 1, "the gate's features separate it from the others")
+        # Where there is no Hessian the coefficients themselves say where they go.
+        way = at.parts[i].point
+        if hessian is not None:
+            way = _spectrum(model, law, at, i, hessian)[1][:, 0].reshape(way.shape)
+        every = np.vstack([np.zeros((1, way.shape[1])), way])
+        apart = np.sum((every - np.mean(every, axis=0)) ** 2, axis=1)  # the reference may be the one that goes
+        heaviest = int(np.flatnonzero(apart >= (1 - 1e-9) * np.max(apart))[-1])
+        return degenerate(model, law, at, heaviest, "the gate's features separate it from the others")
     bound = "a ridge on intercepts too" if np.any(at.parts[i].ridge) else "a ridge"
     what = f"its features separate its responses, or have no full rank on its rows; {bound} bounds its coefficients"
     return degenerate(model, law, at, i - offset, what)
 
 
-def _least_curvature(model: Model, law: Law, at: SoftmaxEvaluation, i: int, hessian: Array) -> tuple[float, int]:
-    """(least eigenvalue of a part's Hessian, the predictor it is heaviest in), in units of its rows' features."""
-    offset, part = len(at.parts) - at.layout.structure.k, at.parts[i]
-    q, d = part.point.shape
-    gram = law.rows(model, at.theta).gram[part.columns][:, part.columns]
-    own = at.mass[1:] * (1 - at.mass[1:]) if i < offset else np.full(q, at.mass[i - offset])
+def flat_way(
+    model: Model, law: Law, at: SoftmaxEvaluation, i: int, point: Array, hessian: Array | None, product: Array | None
+) -> Array | None:
+    """The part of a part's coefficients, (p,), in directions without curvature, in which they may be on their way to
+    infinity; None if there is curvature in all. Without a Hessian, (p, p), its product with them, (p,), has to tell."""
+    if hessian is None:
+        least = SATURATED * reach(model, law, at, i, point) ** 2
+        return point if product is not None and float(point @ product) < least else None
+    values, vectors, scale = _spectrum(model, law, at, i, hessian)
+    flat = vectors[:, values < SATURATED]
+    return flat @ (flat.T @ (scale * point)) / scale if flat.shape[1] else None
+
+
+def reach(model: Model, law: Law, at: SoftmaxEvaluation, i: int, way: Array) -> float:
+    """The size of a way, (p,), in predictors: root mean square over the rows, each label's weighted by its share."""
+    gram, own = _features(model, law, at, i)
+    moved = way.reshape(len(own), -1)
+    return float(np.sqrt(max(np.sum(own[:, None] * moved * (moved @ gram)), 1e-300)))
+
+
+def tilt(model: Model, law: Law, at: SoftmaxEvaluation, i: int, way: Array, slope: Array) -> float:
+    """How steep a slope, (p,), of -Q is along a way, (p,), in residuals per row."""
+    own = _features(model, law, at, i)[1]
+    return float(slope @ way) / (reach(model, law, at, i, way) * float(np.sqrt(np.sum(own) + 1e-300)))
+
+
+def _spectrum(model: Model, law: Law, at: SoftmaxEvaluation, i: int, hessian: Array) -> tuple[Array, Array, Array]:
+    """(eigenvalues, vectors, scale) of a part's Hessian: in units of its rows' features if a coefficient has no
+    curvature of its own, else of its own diagonal and of the features' correlations, as few rows near a steep border
+    tell coefficients apart as well as many near a flat one."""
+    gram, own = _features(model, law, at, i)
     scale = np.sqrt(np.maximum(np.outer(own, np.diagonal(gram)).ravel(), 1e-300))
     unit = np.sqrt(np.diagonal(gram))
+    spread = float(np.linalg.eigvalsh(gram / np.outer(unit, unit))[0])
+    if np.min(np.diagonal(hessian) / scale**2) >= SATURATED:
+        scale = np.sqrt(np.diagonal(hessian))
     values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
-    spread = np.linalg.eigvalsh(gram / np.outer(unit, unit))[0]
-    return float(values[0] / spread), int(np.argmax(np.sum(vectors[:, 0].reshape(q, d) ** 2, axis=1)))
+    return values / spread, vectors, scale
+
+
+def _features(model: Model, law: Law, at: SoftmaxEvaluation, i: int) -> tuple[Array, Array]:
+    """(Gram matrix of a part's features over all rows, (d, d); each predictor's share of the rows, (q,))."""
+    offset, part = len(at.parts) - at.layout.structure.k, at.parts[i]
+    gram = law.rows(model, at.theta).gram[part.columns][:, part.columns]
+    mass = at.mass[1:] * (1 - at.mass[1:]) if i < offset else np.full(len(part.point), at.mass[i - offset])
+    return gram, mass
 
 
 def refuse_collapse(model: Model, law: Law, at: SoftmaxEvaluation, variance: Array) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from moe_theory.algorithms.base import Algorithm
-from moe_theory.algorithms.degenerate import is_saturated, saturation
+from moe_theory.algorithms.degenerate import saturation
 from moe_theory.algorithms.maximise import maximise
-from moe_theory.algorithms.softmax_step import Memory
+from moe_theory.algorithms.softmax_step import Memory, saturated
 from moe_theory.errors import DegenerateError
 from moe_theory.evaluation import SoftmaxEvaluation
 from moe_theory.evaluation.penalty import Penalty
@@ -34,11 +34,14 @@ class EM(Algorithm):
         self.held: Array | None = None
         self._parts: list[int] = []
         self._memory: Memory = {}
+        self._seen: Law | None = None  # whose curvature is remembered
 
     def step(self, theta: Array, law: Law) -> Array:
         """One E-step and one exact M-step."""
         at = self.evaluate(theta, law)
         self._parts, self.held = [], None
+        if law is not self._seen:
+            self._memory, self._seen = {}, law
         theta, self.inner_residual = maximise(self.model, law, at, held=self._parts, memory=self._memory)
         if self._parts and isinstance(at, SoftmaxEvaluation):
             mask = np.zeros(theta.shape, dtype=bool)
@@ -58,16 +61,14 @@ class EM(Algorithm):
         at = self.evaluate(theta, law)
         if not isinstance(at, SoftmaxEvaluation):
             return None
-        for i in self._memory:  # its curvature may have faded since it was last looked at
-            hessian = at.hessian(self.model, law, i)
-            if hessian is not None and is_saturated(self.model, law, at, i, hessian):
-                return saturation(self.model, law, at, i)
-        return saturation(self.model, law, at, self._parts[0]) if self._parts else None
+        # Curvature that is remembered may have faded since it was last looked at, and a start may be far out.
+        parts = self._parts or saturated(self.model, law, at)
+        return saturation(self.model, law, at, parts[0]) if parts else None
 
     def localised(self, model: Model) -> Algorithm:
         """The same algorithm for the model in reduced coordinates, which remembers nothing of other runs."""
         other = super().localised(model)
-        other.__dict__["_memory"] = {}
+        other.__dict__.update(held=None, _parts=[], _memory={}, _seen=None)
         return other
 
 

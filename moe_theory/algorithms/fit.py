@@ -55,14 +55,15 @@ def fit(
 ) -> Fit:
     """Fit θ to a table by EM from `restarts` starts, of the kinds `starts` by turns; the largest likelihood wins.
 
-    Short runs (50 iterations) from every start select those that are run to the end. All runs are kept. A degenerate
+    Short runs (50 iterations) from every start select those that are run to the end. All runs are kept. Starts whose
+    M-step has no maximum are given up; if all are, they are tried again with what separates held far out. A degenerate
     one wins by its likelihood as any other, unless that is unbounded there (a sigma that goes to 0) and another run
     ended well. accelerate: wraps EM in the long runs, e.g. `Squarem`. responsibilities: the user's own starts, (n, k)
     each, before the others. Raises InputError if no start leads anywhere (e.g. labels that the features separate).
     """
     if not isinstance(data, Finite):
         raise InputError(f"data: expected a table (Data or Finite), got {type(data).__name__}")
-    rng = np.random.default_rng(whole_number("seed", seed))
+    whole_number("seed", seed)
     kinds = ["given"] * len(responsibilities)
     names = check_starts(starts)
     kinds += [names[i % len(names)] for i in range(whole_number("restarts", restarts, least=0 if kinds else 1))]
@@ -71,17 +72,21 @@ def fit(
     made: list[str] = []
     failures: list[str] = []
     first: DegenerateError | None = None
-    for i, kind in enumerate(kinds):
-        shares = responsibilities[i] if kind == "given" else STARTS[kind](model, data, rng)
-        try:
-            start = start_from(model, data, shares, penalty)
-            short.append(run(EM(model, penalty), data, start, SHORT, tolerance, divergences=False))
-            made.append(kind)
-        except DegenerateError as error:
-            failures.append(str(error))
-            first = first or error
-        if progress is not None:
-            progress(i + 1)
+    for hold in (False, True):
+        rng = np.random.default_rng(seed)
+        for i, kind in enumerate(kinds):
+            shares = responsibilities[i] if kind == "given" else STARTS[kind](model, data, rng)
+            try:
+                start = start_from(model, data, shares, penalty, hold)
+                short.append(run(EM(model, penalty), data, start, SHORT, tolerance, divergences=False))
+                made.append(kind)
+            except DegenerateError as error:
+                failures += [str(error)] * (not hold)
+                first = first or error
+            if progress is not None:
+                progress(i + 1)
+        if short:
+            break
     usable = [t for t in short if t.reason in ("converged", "max_iterations")]
     failures += [f"{t.reason}: {t.message}" for t in short if t not in usable]
     at_bound = [t for t in short if t.reason == "degenerate" and t.bounded]

@@ -20,8 +20,10 @@ from moe_theory.validation import Array
 TOLERANCE = 1e-14  # on the Newton decrement, relative to the size of the parameter in the same metric
 MAX_NEWTON = 200
 MAX_CG = 200
-DIVERGED = 1e12
+DIVERGED = 1e12  # in units of the curvature at the start
 SHORTEST = 1e-10  # fraction of a Newton step
+SHORT = 0.01  # a step's size over the point's, up to which a curvature may be trusted to hold over it
+UNSURE = 100.0  # times the aim, from which on a decrement that no longer falls is looked at again
 FADED = 1e-6  # of the curvature at the start: where no step decreases then, the rest is rounding
 FLATTENED = 1e-8  # change of a curvature in one step that only a step much too long makes
 
@@ -81,20 +83,27 @@ def newton(
     fresh = inverse is None
     if inverse is None:
         inverse = inverse_of(hessian, name)
-    best, contraction, longest = np.inf, 1.0, 1.0
+    best, contraction, longest, looked = np.inf, 1.0, 1.0, False
     begun = np.diagonal(hessian).copy()
     for _ in range(most):
         move = -inverse @ gradient
         decrement = float(np.sqrt(np.maximum(0.0, -gradient @ move)))
         aim = TOLERANCE * (1 + float(np.sqrt(np.maximum(0.0, point @ hessian @ point))))
         settled = decrement <= 1e5 * aim and decrement >= best / 2  # rounding: it no longer falls
+        if settled and not fresh and not looked and decrement > UNSURE * aim:
+            # What looks like rounding may be an inverse that has grown old.
+            hessian = yield Ask("hessian", point)
+            inverse, contraction, longest, fresh, looked = inverse_of(hessian, name), 1.0, 1.0, True, True
+            best = np.inf
+            continue
         if decrement <= aim or settled:
             return Solution(point, hessian, decrement / aim, inverse)
         best = min(best, decrement)
         slope, fraction = gradient @ move, longest
         while fraction >= SHORTEST:
             trial = point + fraction * move
-            if fraction == 1.0 and contraction <= 0.1 and decrement * contraction <= aim:
+            short = np.max(np.abs(move)) <= SHORT * np.max(np.abs(point))
+            if short and fraction == 1.0 and contraction <= 0.1 and decrement * contraction <= aim:
                 # The step's contraction is known: to look at the gradient once more would cost a pass for nothing.
                 return Solution(trial, hessian, decrement * contraction / aim, inverse)
             moved = yield Ask("gradient", trial)
@@ -112,7 +121,7 @@ def newton(
             continue
         before, change = (point, gradient), moved - gradient
         point, gradient = trial, moved
-        if np.max(np.abs(point)) > DIVERGED:
+        if np.max(np.abs(point) * np.sqrt(np.maximum(begun, 0.0))) > DIVERGED:
             raise SingularError(f"{name}: diverges, the minimum is not attained")
         remaining = float(np.sqrt(np.maximum(0.0, gradient @ inverse @ gradient)))
         contraction = remaining / decrement
@@ -127,9 +136,7 @@ def newton(
                     raise SingularError(f"{name}: its curvature vanishes on the way to the minimum")
         else:
             inverse, fresh = _secant(inverse, fraction * move, change), False
-    if np.min(np.diagonal(hessian) / begun) < FADED:
-        raise SingularError(f"{name}: its curvature fades, the minimum is not attained")
-    raise DegenerateError(f"{name}: did not converge in {most} Newton steps")
+    raise SingularError(f"{name}: did not converge in {most} Newton steps, the minimum is not attained")
 
 
 def newton_cg(point: Array, gradient: Array, curvature: Curvature, name: str, once: bool = False) -> Solver:
@@ -173,7 +180,7 @@ def newton_cg(point: Array, gradient: Array, curvature: Curvature, name: str, on
         point, gradient = trial, moved
         if once:
             return Solution(point, None, float("nan"))
-        if np.max(np.abs(point)) > DIVERGED:
+        if curvature.norm(point) > DIVERGED:
             raise SingularError(f"{name}: diverges, the minimum is not attained")
     raise DegenerateError(f"{name}: did not converge in {MAX_NEWTON} Newton steps")
 

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from moe_theory.algorithms.degenerate import degenerate, is_saturated, refuse_collapse, refuse_vanished, saturation
+from moe_theory.algorithms.degenerate import (
+    degenerate,
+    flat_way,
+    iterated,
+    refuse_collapse,
+    refuse_vanished,
+    saturation,
+    tilt,
+)
 from moe_theory.algorithms.newton import (
     Ask,
     Solution,
@@ -37,6 +45,7 @@ from moe_theory.sums import total
 from moe_theory.validation import Array
 
 SWEEPS = 1000
+RISING = 1e-11  # residual per row that is a slope and no rounding
 RANK = 1e-13  # least eigenvalue of an expert's Gram matrix scaled to unit diagonal
 
 
@@ -61,14 +70,14 @@ def softmax_step(
     """
     known = {} if memory is None else memory
     refuse_vanished(model, law, at)
+    passes = _Passes(model, law, at)
     theta, residual = at.theta.copy(), 0.0
     offset = len(at.parts) - at.layout.structure.k
-    iterated = at.parts
     if at.layout.family.quadratic:
-        iterated = at.parts[:offset]
         _normal_experts(model, law, at, at.parts[offset:], theta)
     solvers: dict[int, Solver] = {}
-    for i, part in enumerate(iterated):
+    for i in iterated(at):
+        part = at.parts[i]
         name = "the gate" if i < offset else "its coefficients"
         point, slope = part.point.ravel(), part.slope.ravel()
         past = known.pop(i, None)
@@ -76,7 +85,7 @@ def softmax_step(
             solvers[i] = _labelled(newton(point, slope, past.hessian, name, past.inverse), model, law, at, i, held)
             continue
         hessian = at.hessian(model, law, i)
-        if hessian is not None and is_saturated(model, law, at, i, hessian):
+        if hessian is not None and passes.at_infinity(i, point, hessian):
             if one:
                 raise saturation(model, law, at, i)
             if held is not None and _is_settled(part):
@@ -92,18 +101,25 @@ def softmax_step(
             solver = newton_cg(point, slope, part.curvature, name, once=one)
         solvers[i] = _labelled(solver, model, law, at, i, held)
     if solvers:
-        passes = _Passes(model, law, at)
         for i, solution in drive(solvers, passes.answer).items():
             part = at.parts[i]
             theta[part.rows, part.columns] = solution.point.reshape(part.point.shape)
             residual = max(residual, solution.residual)
-            if solution.hessian is not None and is_saturated(model, law, at, i, solution.hessian):
+            if i in (held or ()):
+                continue
+            if not one and passes.at_infinity(i, solution.point, solution.hessian):
                 if held is None:
                     raise saturation(model, law, at, i)
                 held.append(i)
-            elif memory is not None and part.curvature.hessian is None and i not in (held or ()):
+            elif memory is not None and part.curvature.hessian is None:
                 memory[i] = solution
     return theta, residual
+
+
+def saturated(model: Model, law: Law, at: SoftmaxEvaluation) -> list[int]:
+    """The parts whose M-step has its maximum at infinity, as far as can be told at θ."""
+    passes = _Passes(model, law, at)
+    return [i for i in iterated(at) if passes.at_infinity(i, at.parts[i].point.ravel(), at.hessian(model, law, i))]
 
 
 SETTLED = 1e-10  # what L could still gain from a saturated part that is left as it is
@@ -133,6 +149,9 @@ def _labelled(solver: Solver, model: Model, law: Law, at: SoftmaxEvaluation, i: 
         held.append(i)
         return Solution(point, None, 0.0)
     except DegenerateError as error:
+        if held is not None:
+            held.append(i)
+            return Solution(point, None, 0.0)
         offset = len(at.parts) - at.layout.structure.k
         label = i - offset if i >= offset else 1 + int(np.argmax(np.sum(at.parts[i].slope ** 2, axis=1)))
         raise degenerate(model, law, at, label, str(error)) from error
@@ -166,10 +185,15 @@ def _normal_experts(model: Model, law: Law, at: SoftmaxEvaluation, parts: tuple[
         variance = fresh
         if settled:
             break
+    else:
+        raise DegenerateError(f"normal experts with a ridge: did not settle in {SWEEPS} sweeps")
     refuse_collapse(model, law, at, variance)
     for part, move in zip(parts, moves, strict=True):
         theta[part.rows, part.columns] = part.point + move.reshape(part.point.shape)
-    theta[s.scales, plan.scale] = np.log(variance[:1] if s.common_sigma else variance) / 2
+    logs = np.log(variance) / 2
+    if at.sigma_floor > 0:  # exactly there, as what holds it (`at_floor`) asks
+        logs = np.where(variance <= at.sigma_floor**2, np.log(at.sigma_floor), logs)
+    theta[s.scales, plan.scale] = logs[:1] if s.common_sigma else logs
 
 
 def _least_squares(model: Model, law: Law, at: SoftmaxEvaluation, label: int, gram: Array, slope: Array) -> Array:
@@ -186,9 +210,18 @@ class _Passes:
     """Answers the solvers' questions about -Q(·|θ), all open ones in one pass."""
 
     def __init__(self, model: Model, law: Law, at: SoftmaxEvaluation) -> None:
-        self.at, self.plan = at, at.layout
+        self.model, self.law, self.at, self.plan = model, law, at, at.layout
         self.rows = law.rows(model, at.theta)
         self.offset = len(at.parts) - self.plan.structure.k
+
+    def at_infinity(self, i: int, point: Array, hessian: Array | None) -> bool:
+        """Whether part `i` has directions without curvature in which -Q does not rise either, (p,) further on."""
+        product = self.answer({i: Ask("product", point, point)})[i] if hessian is None else None
+        way = flat_way(self.model, self.law, self.at, i, point, hessian, product)
+        if way is None:
+            return False
+        slope = self.answer({i: Ask("gradient", point + way)})[i]
+        return not tilt(self.model, self.law, self.at, i, way, slope) > RISING
 
     def answer(self, asked: dict[int, Ask]) -> dict[int, Array]:
         """Gradients (p,), Hessians (p, p) or products (p,), with the ridge."""

@@ -10,6 +10,7 @@ from moe_theory.algorithms.base import Algorithm
 from moe_theory.algorithms.em import EM
 from moe_theory.errors import DegenerateError
 from moe_theory.evaluation import Evaluation
+from moe_theory.evaluation.layout import require_layout
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
 from moe_theory.validation import Array
@@ -72,6 +73,8 @@ class Squarem(Algorithm):
             if not length > 1:
                 break
             trial = self.model.filled(start + 2 * length * r + length**2 * v, theta.shape[1])
+            if self.penalty:
+                trial = self.penalty.feasible(require_layout(self.model, law), trial)
             try:
                 if self.evaluate(trial, law).objective <= bound:
                     return self.inner.step(trial, law)

@@ -11,22 +11,27 @@ from moe_theory.algorithms.general_step import general_step
 from moe_theory.algorithms.mirror import inverse_mirror
 from moe_theory.algorithms.softmax_step import softmax_step
 from moe_theory.errors import InputError
-from moe_theory.evaluation import Penalty, evaluate_flat, evaluate_softmax, layout
+from moe_theory.evaluation import Layout, Penalty, evaluate_flat, evaluate_softmax, layout
 from moe_theory.evaluation.general import is_flat
+from moe_theory.evaluation.penalty import varying
 from moe_theory.kernels import kernels
+from moe_theory.laws.rows import Block
 from moe_theory.laws.table import Finite
 from moe_theory.model import Model
-from moe_theory.sums import outer, predictors
+from moe_theory.sums import average, outer, predictors
 from moe_theory.validation import Array, real_array
 
 SAMPLED = 20_000  # rows of a large table that k-means looks at
 SOFT = 0.1  # share of a row's responsibility that a cluster leaves to the others: else its gate could separate them
 
 
-def start_from(model: Model, data: Finite, responsibilities: Array, penalty: Penalty | None = None) -> Array:
+def start_from(
+    model: Model, data: Finite, responsibilities: Array, penalty: Penalty | None = None, hold: bool = False
+) -> Array:
     """θ, (m, d), from an M-step with the given responsibilities, (n, k): rows non-negative with sum 1.
 
-    Raises InputError for anything else, DegenerateError where that M-step has no maximum.
+    Raises InputError for anything else, DegenerateError where that M-step has no maximum; hold: a gate or an expert of
+    a softmax mixture without one, whose likelihood is bounded, is then held far out as by `EM`.
     """
     r = real_array("responsibilities", responsibilities, ndim=2)
     if r.shape != (len(data), len(model.latent)):
@@ -41,7 +46,8 @@ def start_from(model: Model, data: Finite, responsibilities: Array, penalty: Pen
         first += len(block.y)
     plan = layout(model, data)
     if plan is not None:
-        return softmax_step(model, data, evaluate_softmax(plan, model, data, zero, penalty, blocks))[0]
+        at = evaluate_softmax(plan, model, data, _level(plan, model, data, zero), penalty, blocks)
+        return softmax_step(model, data, at, held=[] if hold else None)[0]
     if not is_flat(model):
         return general_step(model, data, zero, blocks)[0]
     target = np.zeros_like(zero)
@@ -50,6 +56,20 @@ def start_from(model: Model, data: Finite, responsibilities: Array, penalty: Pen
         statistics = kernels(model).statistics(block.y, *predictors(model, block, zero)).reshape(len(share), -1, n)
         target += outer(block, np.einsum("kmn,kn->mn", statistics, share))
     return inverse_mirror(model, data, target, evaluate_flat(model, data, zero))
+
+
+def _level(plan: Layout, model: Model, data: Finite, zero: Array) -> Array:
+    """θ with all experts at the response's mean, if they have a constant: from 0 a mean far off would cost digits."""
+    rows = data.rows(model, zero)
+    constant = np.flatnonzero(~varying(rows)[plan.experts])
+    if plan.structure.family not in ("gaussian", "poisson") or len(constant) != 1:
+        return zero
+    mean = sum(average(b, b.y) for b in rows.blocks) / sum(b.total for b in rows.blocks)
+    column = np.arange(zero.shape[1])[plan.experts][constant[0]]
+    out = zero.copy()
+    level = mean if plan.structure.family == "gaussian" else np.log(max(mean, 1e-300))
+    out[plan.structure.experts, column] = level / next(iter(rows.blocks)).x[column, 0]
+    return out
 
 
 def random_responsibilities(model: Model, data: Finite, rng: np.random.Generator) -> Array:
@@ -117,6 +137,11 @@ def check_starts(starts: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
+def counted(block: Block) -> slice | Array:
+    """The rows that have weight."""
+    return slice(None) if isinstance(block.weight, float) else block.weight > 0
+
+
 class _Standardised:
     """The columns of (x, y) that vary, centred and scaled, block by block, (count, n) each."""
 
@@ -124,11 +149,13 @@ class _Standardised:
         zero = np.zeros((len(model.predictors), data.dimension)) if model.design is None else model.design.template
         self.rows = data.rows(model, zero)
         first = square = np.zeros(data.dimension + 1)
+        count = 0
         for block in self.rows:
-            part = np.vstack([block.x, block.y])
+            part = np.vstack([block.x, block.y])[:, counted(block)]
+            count += part.shape[1]
             first, square = first + np.sum(part, axis=1), square + np.sum(part**2, axis=1)
-        mean = first / len(data)
-        spread = np.sqrt(np.maximum(square / len(data) - mean**2, 0.0))
+        mean = first / count
+        spread = np.sqrt(np.maximum(square / count - mean**2, 0.0))
         self.kept = spread > 1e-9 * np.abs(mean)
         self.mean, self.spread = mean[self.kept, None], spread[self.kept, None]
         self.count = int(np.sum(self.kept))

@@ -31,7 +31,8 @@ class Trace:
 
     local: (T+1, m, q) parameters in the coordinates of the run (`coordinates`, None where they are the user's own).
     objective: L, (T+1,). gradient: ∇L, (T+1, m, q). gradient_norm: ‖∇L‖ in the dual metric, √(∇L'(∇²A)^{-1}∇L), (T+1,),
-    free of the features' units. divergence: B_A(θ_t‖θ_{t+1}) = E KL(p_{t+1}‖p_t), (T,), empty if not asked for.
+    free of the features' units; for a gate of many labels a lower bound of it until it is small enough, see
+    `SoftmaxEvaluation.dual_norm`. divergence: B_A(θ_t‖θ_{t+1}) = E KL(p_{t+1}‖p_t), (T,), empty if not asked for.
     seconds: wall time at which each iterate was known, (T+1,). reason: converged (gradient norm below the tolerance, or
     at rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
     nonfinite, degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate,
@@ -152,13 +153,21 @@ def _iterate(
     label: int | None = None
     rows: tuple[int, ...] = ()
     bounded = True
+    short = 1.0  # by which the norm was found to be less than the exact one
     while True:
         last = at
         norms.append(at.dual_norm(local_model, law, algorithm.held))
+        if not at.exact and short * norms[-1] <= tolerance:
+            lower, norms[-1] = norms[-1], at.dual_norm(local_model, law, algorithm.held, exact=True)
+            short = max(1.0, norms[-1] / lower) if lower > 0 else 1.0
         if not np.isfinite(at.objective):
             reason, message = "nonfinite", "L is not finite at the start"
         elif not np.isfinite(norms[-1]):
-            reason, message = "degenerate", "∇²A is singular to rounding"
+            error = algorithm.unattained(theta, law)
+            if error is None or not error.bounded or len(norms) > 1:  # at a start, EM can hold what is at its bound
+                reason, message = "degenerate", "∇²A is singular to rounding"
+            if error is not None and reason == "degenerate":
+                message, label, rows = str(error), error.label, error.rows
         elif norms[-1] <= tolerance:
             reason = "converged"
         elif norms[-1] <= ROUNDING and len(norms) > STALLED and min(norms[-STALLED:]) >= min(norms[:-STALLED]):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from moe_theory.algorithms.trace import Trace
 from moe_theory.errors import InputError
+from moe_theory.evaluation import Penalty
 from moe_theory.evaluation.general import information_along
 from moe_theory.laws.montecarlo import MonteCarlo
 from moe_theory.laws.population import Population
@@ -45,15 +46,17 @@ class RatePrediction:
         return asdict(self) | {"direction": self.direction.tolist(), "eigenvalues": list(self.eigenvalues)}
 
 
-def predict_rate(model: Model, law: Law, theta: ArrayLike) -> RatePrediction:
+def predict_rate(model: Model, law: Law, theta: ArrayLike, penalty: Penalty | None = None) -> RatePrediction:
     """λ_max(M(θ)) under `law` with its error, and the contractions it predicts for EM.
+
+    penalty: of the EM in question (softmax mixtures on a table), whose rate it changes.
 
     Raises InputError if θ has the wrong shape or ∇²A(θ) is singular.
     """
     point = model.check_theta("theta", theta, law.dimension)
     local, local_model, coordinates = law.reduce(model, point)
     at = point if coordinates is None else coordinates.project(point)
-    m = missing_information_matrix(local_model, local, at)
+    m = missing_information_matrix(local_model, local, at, penalty)
     rate = m.lambda_max
     direction = local_model.direction(m.vectors[:, 0], at.shape[1])
     if coordinates is not None:

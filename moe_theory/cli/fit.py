@@ -138,10 +138,8 @@ def _check(options: dict[str, Any]) -> None:
         for name in ("common_sigma", "sigma_floor"):
             if options[name]:
                 raise InputError(f"--{name.replace('_', '-')}: expected gaussian experts, got {options['family']}")
-    if options["trace_figure"] is not None and (options["accelerate"] or options["ridge"] or options["sigma_floor"]):
-        raise InputError(
-            "--trace-figure: expected EM's own run, whose rate is predicted: no --accelerate, --ridge, --sigma-floor"
-        )
+    if options["trace_figure"] is not None and options["accelerate"]:
+        raise InputError("--trace-figure: expected EM's own run, whose rate is predicted, got --accelerate")
     whole_number("--restarts", options["restarts"], least=1)
 
 

@@ -137,8 +137,8 @@ class MixtureOfExperts(BaseEstimator):
 
     @property
     def lambda_max_(self) -> float:
-        """EM's rate at the estimate, the largest eigenvalue of the missing information; not a number where the complete
-        information is singular."""
+        """EM's rate at the estimate (with the penalty, if there is one), the largest eigenvalue of the missing
+        information; not a number where the complete information is singular."""
         rate = self._fitted().rate
         return float("nan") if rate is None else rate.lambda_max
 

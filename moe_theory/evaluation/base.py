@@ -30,8 +30,16 @@ class Evaluation(ABC):
     def metric(self, model: Model, law: Law) -> Array:
         """The complete data's information at θ on the learnt entries, (p, p): ∇²A(θ) for a flat model."""
 
-    def dual_norm(self, model: Model, law: Law, held: Array | None = None) -> float:
-        """√(∇L' M^{-1} ∇L) in the metric M, over the learnt entries but those held, (p,); nan where M is singular."""
+    @property
+    def exact(self) -> bool:
+        """Whether `dual_norm` is exact without being asked to."""
+        return True
+
+    def dual_norm(self, model: Model, law: Law, held: Array | None = None, exact: bool = False) -> float:
+        """√(∇L' M^{-1} ∇L) in the metric M, over the learnt entries but those held, (p,); nan where M is singular.
+
+        exact: where a bound of M that is cheaper would serve (`exact` of the evaluation says so), in M itself.
+        """
         metric, g = self.metric(model, law), model.free(self.gradient)
         if held is not None:
             metric, g = metric[np.ix_(~held, ~held)], g[~held]

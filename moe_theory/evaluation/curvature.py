@@ -88,38 +88,48 @@ class Diagonal(Curvature):
 
 @dataclass(frozen=True, eq=False)
 class Shares(Curvature):
-    """Of a gate over k labels: grams W_z = Σ weight P(z|x) xx', (k, d, d), at a cost linear in k.
+    """Of a gate over k labels: grams W_z = Σ weight P(z|x) xx', (k, d, d), at a cost linear in k; a ridge, (k-1, d).
 
-    v'Mv = min_c Σ_z (v_z - c)'W_z(v_z - c), v of the first label 0, bounds the Hessian E[Var_{z|x} v_z'x] from above:
-    it lets the shift c, which the gate does not see, be linear in x instead of any function of it. Both are equal where
-    P(z|x) does not depend on x. M^{-1} is block diagonal but for the first label's share:
-    (M^{-1}g)_z = W_z^{-1} g_z + W_1^{-1} Σ g.
+    v'Mv = min_c Σ_z (v_z - c)'W_z(v_z - c) + Σ ridge v², v of the first label 0, bounds the Hessian E[Var_{z|x} v_z'x]
+    + ridge from above: it lets the shift c, which the gate does not see, be linear in x instead of any function of it.
+    Both are equal where P(z|x) does not depend on x. M = diag(W + R) - W G^{-1} W', G = Σ_z W_z, so that by Woodbury
+    M^{-1} = diag(W + R)^{-1} + U C^{-1} U', U_z = (W_z + R_z)^{-1} W_z, C = W_1 + Σ_z W_z (W_z + R_z)^{-1} R_z.
     """
 
     grams: Array
+    ridge: Array
 
     @property
     def dense(self) -> Array:
         k, d = self.grams.shape[:2]
         stacked = self.grams[1:].reshape((k - 1) * d, d)
-        whole = np.sum(self.grams, axis=0)
-        return scipy.linalg.block_diag(*self.grams[1:]) - stacked @ scaled_solve(whole, stacked.T)
+        shared = stacked @ scaled_solve(np.sum(self.grams, axis=0), stacked.T)
+        return scipy.linalg.block_diag(*self.grams[1:]) - shared + np.diag(self.ridge.ravel())
 
     def solve(self, g: Array) -> Array:
-        own = g.reshape(len(self.grams) - 1, -1)
-        shift = scaled_solve(self.grams[0], np.sum(own, axis=0))
-        return np.concatenate([scaled_solve(w, row) + shift for w, row in zip(self.grams[1:], own, strict=True)])
+        own = g.reshape(self.ridge.shape)
+        if not np.any(self.ridge):
+            shift = scaled_solve(self.grams[0], np.sum(own, axis=0))
+            return np.concatenate([scaled_solve(w, row) + shift for w, row in zip(self.grams[1:], own, strict=True)])
+        ridged = [w + np.diag(r) for w, r in zip(self.grams[1:], self.ridge, strict=True)]
+        through = [scaled_solve(m, w) for m, w in zip(ridged, self.grams[1:], strict=True)]
+        inner = self.grams[0] + sum((u * r[:, None]).T for u, r in zip(through, self.ridge, strict=True))
+        seen = np.sum([u.T @ r for u, r in zip(through, own, strict=True)], axis=0)
+        shift = scaled_solve((inner + inner.T) / 2, seen)
+        return np.concatenate(
+            [scaled_solve(m, row) + u @ shift for m, u, row in zip(ridged, through, own, strict=True)]
+        )
 
     def norm(self, v: Array) -> float:
-        own = np.vstack([np.zeros((1, self.grams.shape[1])), v.reshape(len(self.grams) - 1, -1)])
+        free = v.reshape(self.ridge.shape)
+        own = np.vstack([np.zeros((1, self.grams.shape[1])), free])
         moved = np.einsum("zij,zj->zi", self.grams, own)
         shift = scaled_solve(np.sum(self.grams, axis=0), np.sum(moved, axis=0))
-        return float(np.sqrt(max(0.0, float(np.sum(own * moved) - shift @ np.sum(moved, axis=0)))))
+        size = float(np.sum(own * moved) - shift @ np.sum(moved, axis=0)) + float(np.sum(self.ridge * free**2))
+        return float(np.sqrt(max(0.0, size)))
 
     def ridged(self, ridge: Array) -> Shares:
-        grams = self.grams.copy()
-        grams[1:, range(ridge.shape[1]), range(ridge.shape[1])] += ridge
-        return Shares(grams)
+        return Shares(self.grams, self.ridge + ridge)
 
 
 def scaled_solve(matrix: Array, g: Array) -> Array:

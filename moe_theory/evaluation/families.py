@@ -81,6 +81,9 @@ class Binomial(Family):
         return np.where(eta >= 0, 1.0, decay) / (1.0 + decay)
 
 
+LARGEST = 700.0  # log-mean of a count
+
+
 class Poisson(Family):
     """Counts with log-mean η."""
 
@@ -88,14 +91,14 @@ class Poisson(Family):
         return -gammaln(y + 1.0)
 
     def log_density(self, y: Array, eta: Array) -> tuple[Array, Array]:
-        mean = np.exp(eta)
+        mean = self.mean(eta)
         return (y * eta - mean)[:, 0], y - mean
 
     def curvature(self, y: Array, residual: Array) -> list[tuple[int, int, Array]]:
         return [(0, 0, y - residual[:, 0])]
 
     def mean(self, eta: Array) -> Array:
-        return np.exp(eta)
+        return np.exp(np.minimum(eta, LARGEST))  # finite, so that a row without weight adds nothing
 
 
 class Multinomial(Family):

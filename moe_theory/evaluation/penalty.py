@@ -37,7 +37,7 @@ class Penalty:
 
     def weights(self, layout: Layout, rows: Rows, theta: Array) -> Array:
         """The ridge on every entry of θ, (m, D)."""
-        varies, s = rows.once("varies", lambda: _varying(rows)), layout.structure
+        varies, s = varying(rows), layout.structure
         out = np.zeros_like(theta)
         for part, columns, constant in (
             (s.experts, layout.experts, 0.0 if layout.family.quadratic else self.intercepts),
@@ -46,9 +46,34 @@ class Penalty:
             out[part, columns] = self.ridge * np.where(varies[columns], 1.0, constant)
         return out
 
+    def feasible(self, layout: Layout, theta: Array) -> Array:
+        """θ with no sigma below the floor."""
+        out = theta.copy()
+        if self.sigma_floor > 0 and layout.structure.scale_predictors:
+            place = (layout.structure.scales, layout.scale)
+            out[place] = np.maximum(out[place], np.log(self.sigma_floor))
+        return out
+
+    def held(self, layout: Layout, theta: Array) -> Array:
+        """Which entries of θ, (m, D), a floor holds."""
+        out = np.zeros(theta.shape, dtype=bool)
+        if layout.structure.scale_predictors:
+            out[layout.structure.scales, layout.scale] = at_floor(layout, theta, self.sigma_floor)
+        return out
+
+
+def at_floor(layout: Layout, theta: Array, floor: float) -> Array:
+    """Which sigmas are at the floor, (k,) or (1,) for a common one."""
+    logs = theta[layout.structure.scales, layout.scale]
+    return logs <= np.log(floor) if floor > 0 else np.zeros(len(logs), dtype=bool)
+
+
+def varying(rows: Rows) -> Array:
+    """Which features are not constant, (D,)."""
+    return rows.once("varies", lambda: _varying(rows))
+
 
 def _varying(rows: Rows) -> Array:
-    """Which features are not constant, (D,)."""
     first, varies = None, np.zeros(rows.dimension, dtype=bool)
     for block in rows.covariates:
         first = block.x[:, :1] if first is None else first

@@ -16,7 +16,7 @@ from moe_theory.errors import SingularError
 from moe_theory.evaluation.base import Evaluation
 from moe_theory.evaluation.curvature import Curvature, Diagonal, Shares, Whole
 from moe_theory.evaluation.layout import Layout
-from moe_theory.evaluation.penalty import Penalty
+from moe_theory.evaluation.penalty import Penalty, at_floor
 from moe_theory.evaluation.softmax_kernels import (
     Predictors,
     assembled,
@@ -32,7 +32,7 @@ from moe_theory.sums import average, total
 from moe_theory.validation import Array
 
 SMALL = 20  # coefficients of a gate up to which its Hessian is formed in every pass
-LARGE = 1000  # coefficients of a part beyond which its Hessian is never formed
+LARGE = 1000  # coefficients of a gate or a generalised linear expert beyond which its Hessian is never formed
 SCARCE = 1e-3  # share of the rows below which an expert's Gram matrix is not taken as a difference
 
 
@@ -92,9 +92,7 @@ class SoftmaxEvaluation(Evaluation):
             log_sigma = self.layout.coefficients(self.theta)[1]
             own = self.mass - self.squares * np.exp(-2 * log_sigma)
             own = np.sum(own, keepdims=True) if s.common_sigma else own
-            if self.sigma_floor > 0:
-                held = self.theta[s.scales, self.layout.scale] <= np.log(self.sigma_floor)
-                own = np.where(held & (own > 0), 0.0, own)
+            own = np.where(at_floor(self.layout, self.theta, self.sigma_floor) & (own > 0), 0.0, own)
             out[s.scales, self.layout.scale] = own
         return out
 
@@ -111,18 +109,25 @@ class SoftmaxEvaluation(Evaluation):
             return Whole(total(law.rows(model, self.theta).blocks, work)[0]).ridged(part.ridge).hessian
         return part.curvature.hessian
 
-    def dual_norm(self, model: Model, law: Law, held: Array | None = None) -> float:
-        """√(∇L' M^{-1} ∇L) over the entries that are not held, with each part's `Curvature` for M."""
+    @property
+    def exact(self) -> bool:
+        """Whether `dual_norm` is in the metric without asking for more."""
+        return all(part.plain_curvature.hessian is not None for part in self.parts)
+
+    def dual_norm(self, model: Model, law: Law, held: Array | None = None, exact: bool = False) -> float:
+        """√(∇L' M^{-1} ∇L) over the entries that are not held, with each part's `Curvature` for M: a lower bound where
+        that is a gate's `Shares`. exact: with the Hessian instead (of parts up to LARGE)."""
         left = np.ones(self.theta.shape, dtype=bool)
         if held is not None:
             left.flat[np.arange(left.size) if model.design is None else model.design.index] = ~held
         s, g = self.layout.structure, self.gradient
         out = 0.0
         try:
-            for part in self.parts:
+            for i, part in enumerate(self.parts):
                 own = g[part.rows, part.columns].ravel()
                 if np.all(left[part.rows, part.columns]):
-                    out += float(own @ part.curvature.solve(own))
+                    hessian = self.hessian(model, law, i) if exact else None
+                    out += float(own @ (part.curvature if hessian is None else Whole(hessian)).solve(own))
         except SingularError:
             return float("nan")
         if s.scale_predictors:
@@ -165,8 +170,8 @@ def evaluate_softmax(
     """
     s, rows = layout.structure, law.rows(model, theta)
     (experts, log_sigma, gate), predictors = layout.coefficients(theta), layout.predictors(theta)
-    whole_gate, whole_experts = gate.size <= min(SMALL, LARGE), experts[0].size <= LARGE
-    quadratic = layout.family.quadratic and whole_experts
+    quadratic = layout.family.quadratic  # least squares need the whole Gram matrix, however large
+    whole_gate, whole_experts = gate.size <= min(SMALL, LARGE), quadratic or experts[0].size <= LARGE
     own, others = s.k * s.per_expert, s.k - 1
     kept: list[Array] = []
     given = None if shares is None else iter(shares)
@@ -212,7 +217,7 @@ def evaluate_softmax(
     parts = []
     if s.k > 1:
         place = (s.gate, layout.gate)
-        known = Whole(gate_sums[0]) if whole_gate else Shares(gate_sums[0])
+        known = Whole(gate_sums[0]) if whole_gate else Shares(gate_sums[0], np.zeros(gate.shape))
         parts.append(Part(*place, gate, gate_slope, known, weights[place]))
     for z in range(s.k):
         place = (s.expert(z), layout.experts)

@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtr
 
+from moe_theory.algorithms.softmax_step import saturated
+from moe_theory.evaluation import evaluate_softmax
 from moe_theory.evaluation.softmax_kernels import e_step
 from moe_theory.mixture.problem import Problem
 from moe_theory.operators import observed_information
@@ -71,19 +73,36 @@ class Inference:
         return self.problem.rows * observed_information(self.problem.model, self.problem.law, self.theta)
 
     @cached_property
+    def unattained(self) -> Array:
+        """Which learnt entries, (p,), belong to a gate or an expert whose maximum is at infinity."""
+        model, law, out = self.problem.model, self.problem.law, np.zeros(self.theta.shape, dtype=bool)
+        at = evaluate_softmax(self.problem.layout, model, law, self.theta)
+        for i in saturated(model, law, at):
+            out[at.parts[i].rows, at.parts[i].columns] = True
+        return model.free(out)
+
+    @cached_property
     def covariance(self) -> Array | None:
-        """Its inverse, (p, p), or None where it is not positive definite: no maximum, or a flat one."""
-        scale = np.sqrt(np.abs(np.diagonal(self.information)))
-        if not np.all(scale > 0):
+        """Its inverse, (p, p), or None where it is not positive definite: no maximum, or a flat one.
+
+        Entries whose maximum is at infinity have none (not a number); the others have theirs with those at the bound.
+        """
+        found = np.flatnonzero(~self.unattained)
+        information = self.information[np.ix_(found, found)]
+        scale = np.sqrt(np.abs(np.diagonal(information)))
+        if not len(found) or not np.all(scale > 0):
             return None
-        values, vectors = np.linalg.eigh(self.information / np.outer(scale, scale))
+        values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
         if values[0] <= 1e-12 * values[-1]:
             return None
-        return (vectors / values) @ vectors.T / np.outer(scale, scale)
+        out = np.full(self.information.shape, np.nan)
+        out[np.ix_(found, found)] = (vectors / values) @ vectors.T / np.outer(scale, scale)
+        return out
 
     @property
     def standard_errors(self) -> Array:
-        """Of the learnt entries, (p,); not numbers where there is no covariance."""
+        """Of the learnt entries, (p,), of the log of sigmas, in the order of `coefficients`; not numbers where there
+        is no covariance."""
         if self.covariance is None:
             return np.full(self.parameters, np.nan)
         return np.sqrt(np.diagonal(self.covariance))

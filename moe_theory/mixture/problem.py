@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from moe_theory.design import Design
 from moe_theory.errors import InputError
+from moe_theory.evaluation.families import LARGEST
 from moe_theory.evaluation.layout import Layout, require_layout
 from moe_theory.laws.columns import Columns
 from moe_theory.laws.rows import Block
@@ -21,6 +22,9 @@ from moe_theory.zoo import softmax_moe
 
 INTERCEPT = "(Intercept)"
 SCALE, OFFSET = "(scale)", "(offset)"
+HUGE = 1e150  # of a response, in size
+NEAR = 2e-5  # part of a feature that those before it do not explain: below it normal equations lose too many digits
+FAR = 1e8  # mean of a normal response over its standard deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +139,8 @@ class Problem:
         if shift is not None and shift.shape != (n,):
             raise InputError(f"offset: expected shape ({n},), one number per response, got {shift.shape}")
         count = _check_response(family, response, weight, len(classes))
+        if family == "poisson" and shift is not None and np.max(np.abs(shift)) > LARGEST:
+            raise InputError(f"offset: expected log-rates of at most {LARGEST:g}, got {np.max(np.abs(shift)):g}")
         own = _named("names", names, experts.shape[1], "x", intercept)
         other = own if gate is None else _named("gate_names", gate_names, seen.shape[1], "w", intercept)
         if not own:
@@ -148,6 +154,8 @@ class Problem:
             if name in other
             and (i < first or gate is None or np.array_equal(experts[:, i - first], seen[:, other.index(name) - first]))
         )
+        for argument, part, table in (("names", own, experts), ("gate_names", other, seen)):
+            _check_reserved(argument, part[first:], table)
         features = Features(own, other, shared, shift is not None, family == "gaussian")
         model = features.designed(softmax_moe(k, family, count or 3, common_sigma))
         law = Columns(features.pieces(experts, seen, shift, intercept), response, weight)
@@ -200,7 +208,7 @@ class Problem:
 def _check_rank(argument: str, law: Columns, features: Features, names: tuple[str, ...]) -> None:
     columns = [features.columns.index(name) for name in names]
     n = len(law)
-    full_rank_of(argument, lambda: ((b.x[columns].T, b.weight * n) for b in law.blocks), n, len(names), names)
+    full_rank_of(argument, lambda: ((b.x[columns].T, b.weight * n) for b in law.blocks), n, len(names), names, NEAR)
 
 
 def _named(argument: str, names: Sequence[str] | None, d: int, letter: str, intercept: bool) -> tuple[str, ...]:
@@ -208,6 +216,12 @@ def _named(argument: str, names: Sequence[str] | None, d: int, letter: str, inte
     if len(found) != d or len(set(found)) != d:
         raise InputError(f"{argument}: expected {d} distinct names, got {', '.join(found) or 'none'}")
     return (INTERCEPT, *found) if intercept else found
+
+
+def _check_reserved(argument: str, names: tuple[str, ...], table: Array) -> None:
+    for i, name in enumerate(names):
+        if name in (SCALE, OFFSET) or (name == INTERCEPT and not np.all(table[:, i] == 1)):
+            raise InputError(f"{argument}: expected names other than {name!r}, which is the fit's own")
 
 
 def _weights(weights: ArrayLike | None, n: int) -> Array | None:
@@ -223,7 +237,14 @@ def _weights(weights: ArrayLike | None, n: int) -> Array | None:
 
 def _check_response(family: str, y: Array, weight: Array | None, named: int) -> int:
     """How many classes there are, 0 for families without; InputError where the family cannot have such a response."""
+    if np.max(np.abs(y)) > HUGE:
+        raise InputError(f"y: expected responses whose squares are finite, got {y[np.argmax(np.abs(y))]:g}")
     used = y if weight is None else y[weight > 0]
+    if family == "gaussian" and abs(np.mean(used)) > FAR * np.std(used) > 0:
+        raise InputError(
+            f"y: expected responses that vary by more than {1 / FAR:.0e} of their size, got mean {np.mean(used):g} and"
+            f" standard deviation {np.std(used):g}; subtract a typical value"
+        )
     if np.all(used == used[0]):
         raise InputError(f"y: expected responses that vary, got {used[0]:g} in every row")
     if family == "binomial" and not np.all((y == 0) | (y == 1)):

@@ -136,16 +136,16 @@ class Estimate:
 
     @cached_property
     def rate(self) -> RatePrediction | None:
-        """EM's predicted rate at the estimate (without penalties); None where the information is singular."""
+        """EM's predicted rate at the estimate, with its penalty; None where the information is singular."""
         try:
-            return predict_rate(self.problem.model, self.problem.law, self.theta)
+            return predict_rate(self.problem.model, self.problem.law, self.theta, self.penalty)
         except InputError:
             return None
 
     @cached_property
     def measured_rate(self) -> RateMeasurement | None:
-        """The contraction measured on the run; None where it has too few steps, or is accelerated or penalised."""
-        if self.trace.algorithm != "EM" or self.penalty:
+        """The contraction measured on the run; None where it has too few steps, or is accelerated."""
+        if self.trace.algorithm != "EM":
             return None
         try:
             return measure_rate(self.trace)
@@ -256,11 +256,17 @@ class Estimate:
         return _drawn(own, rng).astype(float), z + 1
 
     def relabelled(self, order: Sequence[int]) -> Self:
-        """The same fit with label `order[i]` (1 … k) called i + 1; the trace stays as it was run."""
+        """The same fit with label `order[i]` (1 … k) called i + 1; the trace's iterates stay as they were run."""
         if sorted(order) != list(range(1, self.k + 1)):
             raise InputError(f"order: expected a permutation of 1 … {self.k}, got {tuple(order)}")
         theta = self.structure.relabelled(self.theta, tuple(int(i) - 1 for i in order))
-        return replace(self, theta=theta)
+        trace = self.trace
+        if trace.label is not None:
+            label = list(order).index(trace.label) + 1
+            trace = replace(
+                trace, label=label, message=trace.message.replace(f"label {trace.label},", f"label {label},")
+            )
+        return replace(self, theta=theta, trace=trace)
 
 
 def _drawn(probabilities: Array, rng: np.random.Generator) -> Array:

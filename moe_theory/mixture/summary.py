@@ -239,7 +239,7 @@ def _notes(fit: Estimate) -> Iterable[str]:
     if fit.inference.covariance is None:
         yield NO_ERRORS
     elif fit.penalty:
-        yield "Standard errors, AIC, BIC, ICL and λ_max are those of the likelihood without the penalty."
+        yield "Standard errors, AIC, BIC and ICL are those of the likelihood without the penalty, λ_max is with it."
     events = list(dict.fromkeys(e for e in fit.events if fit.converged or not e.endswith(fit.message or "\n")))
     yield from (f"{event[:1].upper()}{event[1:]}." for event in events[:MOST])
     if len(events) > MOST:
