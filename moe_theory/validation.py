@@ -16,8 +16,13 @@ Array = NDArray[Any]  # of float64, but for the odd index
 
 def real_array(name: str, value: ArrayLike, ndim: int | None = None) -> Array:
     """`value` as a finite float64 array with `ndim` axes; InputError names the first entry that is not finite."""
+    masked = np.ma.getmaskarray(value) if isinstance(value, np.ma.MaskedArray) else None
+    if masked is not None and masked.any():
+        rows = np.unique(np.argwhere(np.atleast_1d(masked))[:, 0]).tolist()
+        shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+        raise InputError(f"{name}: expected no missing values, got {int(masked.sum())} masked (rows {shown})")
     try:
-        if np.iscomplexobj(value):
+        if np.iscomplexobj(value) or np.asarray(value).dtype.kind in "mM":
             raise TypeError
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
@@ -46,6 +51,8 @@ def positive_number(name: str, value: Any) -> float:
 def whole_number(name: str, value: Any, least: int = 0) -> int:
     """`value` as an int >= least."""
     try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
         number = operator.index(value)
     except TypeError as error:
         raise InputError(f"{name}: expected a whole number, got {_brief(value)}") from error

@@ -406,10 +406,10 @@ BAD: dict[str, tuple[list[str], str]] = {
         "--figure: expected a feature to draw against, got intercepts only",
     ),
     "folder": ([*F, "y ~ x", "--out", "none/o.csv"], "--out: expected a file in a writable folder, got none/o.csv"),
-    "over the data": ([*F, "y ~ x", "--out", "t.csv"], "--out: expected a file of its own, got 't.csv' twice"),
+    "over the data": ([*F, "y ~ x", "--out", "t.csv"], "--out: expected a file of its own, got the data, 't.csv'"),
     "one file for two": (
         [*F, "y ~ x", "--figure", "f.png", "--trace-figure", "./f.png"],
-        "--trace-figure: expected a file of its own, got './f.png' twice",
+        "--trace-figure: expected a file of its own, got another option's, './f.png'",
     ),
     "another run": (
         [*F, "y ~ x", "--trace-figure", "f.png", "--accelerate"],

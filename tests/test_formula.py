@@ -242,7 +242,7 @@ def test_frames_that_are_none(fitted: FormulaFit) -> None:
     for frame, message in (
         ([1, 2], "frame: expected a pandas data frame or a mapping of columns, got list"),
         (pd.DataFrame(T)[:0], "frame: expected at least one row, got none"),
-        (pd.DataFrame(T).drop(columns=["x", "y", "w"]), f"frame: expected columns among {there}, got w, x"),
+        (pd.DataFrame(T).drop(columns=["x", "y", "w"]), f"frame: expected columns w, x, as in the fit, got {there}"),
         ({"x": [1, 2], "w": [1]}, "frame: expected columns of one length (All arrays must be of the same length)"),
     ):
         with pytest.raises(InputError) as refused:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import moe_theory as mt
 from moe_theory.algorithms.starts import start_from
-from moe_theory.errors import DegenerateError, InputError
+from moe_theory.errors import DegenerateError
 from moe_theory.mixture.problem import Problem
 
 FAMILIES = ("gaussian", "binomial", "poisson", "multinomial")

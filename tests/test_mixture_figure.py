@@ -55,3 +55,20 @@ def test_the_trace_is_drawn_over_its_predicted_rate() -> None:
     figure = mt.rate_figure(fit.trace, fit.rate)
     text = " ".join(t.get_text() for t in figure.axes[0].get_legend().get_texts())
     assert f"{fit.rate.lambda_max:.4f}" in text
+
+
+def test_terms_made_of_one_variable_move_together() -> None:
+    pytest.importorskip("formulaic")
+    rng = np.random.default_rng(0)
+    x, g = rng.uniform(-2, 2, 300), np.array(["a", "b", "b"] * 100)
+    z = rng.standard_normal(300) + 5
+    frame = {"x": x, "g": g, "z": z, "out": x**2 + (g == "b") * x + z + 0.1 * rng.standard_normal(300)}
+    found = mt.fit_formula("out ~ x * g + I(x**2) + z", frame, 1, restarts=1)
+    figure = mt.mixture_figure(found)
+    curve = next(line for line in figure.axes[0].lines if line.get_label() == "expert 1")
+    at, mean = curve.get_data()
+    np.testing.assert_allclose(mean, at**2 + at + np.mean(z), atol=0.1)  # text at its most frequent, b; z at its mean
+    assert figure.axes[0].get_ylabel() == "out and E[out | x, z] ± σ"
+    assert figure.axes[1].get_xlabel() == "x (curves: the other variables at their means, text at its most frequent)"
+    with pytest.raises(mt.InputError, match=r"^feature: expected one of x, z, got 'g'$"):
+        mt.mixture_figure(found, "g")

@@ -23,7 +23,7 @@ FINALISTS = 4  # different ones of these that are run to the end
 SAME = 1e-9  # difference in L, relative to 1 + |L|, below which two short runs are the same
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """The best run of EM and all of them.
 
@@ -36,6 +36,9 @@ class Fit:
     starts: tuple[str, ...]
     failures: tuple[str, ...]
     finalists: tuple[Trace, ...]
+
+    def __repr__(self) -> str:
+        return f"<Fit: best of {len(self.traces)} runs, {self.best!r}>"
 
 
 # Threads gain nothing on blocks of rows, and on a busy machine they wait for each other.

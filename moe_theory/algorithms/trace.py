@@ -25,14 +25,15 @@ ROUNDING, STALLED = (
 Reason = Literal["converged", "max_iterations", "decreased", "nonfinite", "degenerate"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """Iterates 0 … T of a run and what was measured there.
 
     local: (T+1, m, q) parameters in the coordinates of the run (`coordinates`, None where they are the user's own).
     objective: L, (T+1,). gradient: ∇L, (T+1, m, q). gradient_norm: ‖∇L‖ in the dual metric, √(∇L'(∇²A)^{-1}∇L), (T+1,),
-    free of the features' units; for a gate of many labels a lower bound of it until it is small enough, see
-    `SoftmaxEvaluation.dual_norm`. divergence: B_A(θ_t‖θ_{t+1}) = E KL(p_{t+1}‖p_t), (T,), empty if not asked for.
+    free of the features' units; for a gate of many labels an estimate from a lower bound until that is small enough
+    (`SoftmaxEvaluation.dual_norm`), exact where the run has converged. divergence: B_A(θ_t‖θ_{t+1}) =
+    E KL(p_{t+1}‖p_t), (T,), empty if not asked for.
     seconds: wall time at which each iterate was known, (T+1,). reason: converged (gradient norm below the tolerance, or
     at rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
     nonfinite, degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate,
@@ -58,6 +59,9 @@ class Trace:
     label: int | None = None
     rows: tuple[int, ...] = ()
     bounded: bool = True
+
+    def __repr__(self) -> str:
+        return f"<Trace of {self.algorithm}: {self.reason}, {self.iterations} iterations, L {self.objective[-1]:.10g}>"
 
     @property
     def thetas(self) -> Array:
@@ -153,13 +157,14 @@ def _iterate(
     label: int | None = None
     rows: tuple[int, ...] = ()
     bounded = True
-    short = 1.0  # by which the norm was found to be less than the exact one
+    short = 1.0  # by how many times the norm was found to be less than the exact one
     while True:
         last = at
-        norms.append(at.dual_norm(local_model, law, algorithm.held))
-        if not at.exact and short * norms[-1] <= tolerance:
-            lower, norms[-1] = norms[-1], at.dual_norm(local_model, law, algorithm.held, exact=True)
-            short = max(1.0, norms[-1] / lower) if lower > 0 else 1.0
+        norm = short * at.dual_norm(local_model, law, algorithm.held)
+        if not at.exact and norm <= tolerance:
+            lower, norm = norm / short, at.dual_norm(local_model, law, algorithm.held, exact=True)
+            short = max(1.0, norm / lower) if lower > 0 else 1.0
+        norms.append(norm)
         if not np.isfinite(at.objective):
             reason, message = "nonfinite", "L is not finite at the start"
         elif not np.isfinite(norms[-1]):

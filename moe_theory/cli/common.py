@@ -25,7 +25,9 @@ WIDTH = 110  # of tables where there is no terminal to ask
 def console(stderr: bool = False) -> Console:
     """A console that writes plain text of a fixed width into pipes."""
     plain = Console(stderr=stderr)
-    return plain if plain.is_terminal else Console(stderr=stderr, width=WIDTH, color_system=None)
+    width = os.environ.get("COLUMNS", "")
+    wide = int(width) if width.isdecimal() and int(width) > 0 else WIDTH
+    return plain if plain.is_terminal else Console(stderr=stderr, width=wide, color_system=None)
 
 
 def readable(text: str) -> str:
@@ -121,6 +123,8 @@ def check_writable(option: str, path: Path) -> None:
     folder = path.parent
     if path.is_dir():
         raise InputError(f"{option}: expected a file, got the folder {path}")
+    if str(path) == "-" or (path.exists() and not path.is_file()):
+        raise InputError(f"{option}: expected an ordinary file, got {path}")
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{option}: expected a file in a writable folder, got {path}")
 

@@ -14,17 +14,20 @@ from rich import box
 from rich.table import Table as Sheet
 
 from moe_theory.cli.common import check_writable, console, print_json, progress_bar, write_atomically
-from moe_theory.cli.fit_table import by_columns, by_formula
+from moe_theory.cli.fit_table import Made, by_columns, by_formula
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Penalty
 from moe_theory.mixture.fit import STARTS, TOLERANCE, MixtureFit, fit_problem
-from moe_theory.mixture.problem import INTERCEPT, Problem
+from moe_theory.mixture.formula import FormulaFit
+from moe_theory.mixture.problem import INTERCEPT
 from moe_theory.mixture.summary import by_row, plain, report, report_without_fit, summary
+from moe_theory.mixture.terms import Terms
 from moe_theory.structure import FAMILIES
 from moe_theory.validation import Array, whole_number
 
 IMAGES = (".png", ".svg", ".pdf")
+ASKED = ("formula", "response", "weights", "offset", "restarts", "starts", "seed", "ridge", "sigma_floor", "accelerate")
 CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl")
 
 
@@ -39,7 +42,9 @@ CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl")
 @click.option("--experts", default="2", show_default=True, help="How many, or LOW:HIGH: the least BIC is chosen.")
 @click.option("--family", default="gaussian", show_default=True, help=f"Of the experts: {', '.join(FAMILIES)}.")
 @click.option("--common-sigma", is_flag=True, help="One standard deviation for all gaussian experts.")
-@click.option("--ridge", type=float, default=0.0, help="Penalty on all coefficients but intercepts.")
+@click.option(
+    "--ridge", type=float, default=0.0, help="λ: adds λ/2 times the squared slopes to -log-likelihood per row."
+)
 @click.option("--sigma-floor", type=float, default=0.0, help="Least standard deviation of gaussian experts.")
 @click.option("--restarts", type=int, default=8, show_default=True, help="Starts of EM.")
 @click.option("--starts", default=",".join(STARTS), show_default=True, help="Kinds of starts, by turns.")
@@ -67,7 +72,8 @@ def fit(context: click.Context, data_file: str, as_json: bool, **options: Any) -
     _check(options)
     table = read_csv(data_file)
     prepare = by_formula(table, options) if options["formula"] is not None else by_columns(table, options)
-    features = prepare(counts[-1]).features  # what is wrong is said before the first fit
+    problem, terms = prepare(counts[-1])  # what is wrong is said before the first fit
+    features = problem.features
     if "figure" in files and {*features.experts, *features.gate} <= {INTERCEPT}:
         raise InputError("--figure: expected a feature to draw against, got intercepts only")
     fits, failures = _fits(prepare, counts, options)
@@ -78,12 +84,12 @@ def fit(context: click.Context, data_file: str, as_json: bool, **options: Any) -
         first = failures[counts[0]]
         if not isinstance(first.__cause__, DegenerateError):
             raise first
-        found = report_without_fit(prepare(counts[0]), first.__cause__)
-    found |= {name: options[name] for name in ("formula", "response", "restarts", "seed")}
+        found = report_without_fit(prepare(counts[0])[0], first.__cause__)
+    found |= {"data": data_file} | {name: options[name] for name in ASKED}
     if len(counts) > 1:
         found["candidates"] = [_candidate(k, fits.get(k), failures.get(k)) for k in counts]
     if best is not None:
-        _write(best, files)
+        _write(best, terms, files)
     elif files:
         click.echo(f"not written, as there is no fit: {', '.join(str(path) for path in files.values())}", err=True)
     if as_json:
@@ -116,11 +122,12 @@ def _files(options: dict[str, Any], data_file: str) -> dict[str, Path]:
         if options[name] is None:
             continue
         option, path = f"--{name.replace('_', '-')}", Path(options[name])
-        if name != "out" and path.suffix not in IMAGES:
+        if name != "out" and path.suffix.lower() not in IMAGES:
             raise InputError(f"{option}: expected a .png, .svg or .pdf file, got {options[name]!r}")
         check_writable(option, path)
         if path.resolve() in taken:
-            raise InputError(f"{option}: expected a file of its own, got {options[name]!r} twice")
+            other = "the data" if path.resolve() == Path(data_file).resolve() else "another option's"
+            raise InputError(f"{option}: expected a file of its own, got {other}, {options[name]!r}")
         taken.add(path.resolve())
         found[name] = path
     return found
@@ -147,7 +154,7 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _fits(
-    prepare: Callable[[int], Problem], counts: Sequence[int], options: dict[str, Any]
+    prepare: Callable[[int], Made], counts: Sequence[int], options: dict[str, Any]
 ) -> tuple[dict[int, MixtureFit], dict[int, InputError]]:
     """(the fit of each k, why others have none); a bar on standard error meanwhile."""
     fits: dict[int, MixtureFit] = {}
@@ -156,7 +163,7 @@ def _fits(
     bar, task = progress_bar(restarts * len(counts))
     with bar:
         for i, k in enumerate(counts):
-            problem = prepare(k)
+            problem = prepare(k)[0]
 
             def tell(done: int, before: int = i * restarts, k: int = k) -> None:
                 what = f"start {done} of {restarts}" if done < restarts else "the best starts to the end"
@@ -217,13 +224,15 @@ def _show(best: MixtureFit | None, found: dict[str, Any]) -> None:
         out.print(summary(best, found["formula"]))
 
 
-def _write(best: MixtureFit, files: dict[str, Path]) -> None:
+def _write(best: MixtureFit, terms: Terms | None, files: dict[str, Path]) -> None:
     """All that was asked for; made first, so that nothing is left half done."""
     contents = {}
     if "figure" in files:
         from moe_theory.report.mixture import mixture_figure
 
-        contents[files["figure"]] = _image(mixture_figure(best), files["figure"])
+        contents[files["figure"]] = _image(
+            mixture_figure(best if terms is None else FormulaFit(best, terms)), files["figure"]
+        )
     if "trace_figure" in files:
         from moe_theory.report.figures import rate_figure
 
@@ -241,7 +250,7 @@ def _write(best: MixtureFit, files: dict[str, Path]) -> None:
 
 def _image(figure: Any, path: Path) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:], dpi=160)
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=160)
     return buffer.getvalue()
 
 

@@ -12,18 +12,21 @@ from moe_theory.datasets.table import Table
 from moe_theory.errors import InputError
 from moe_theory.mixture.formula import formula_problem
 from moe_theory.mixture.problem import Problem
-from moe_theory.mixture.terms import Places, refuse_missing
+from moe_theory.mixture.terms import Places, Terms, refuse_missing
 from moe_theory.validation import Array
 
-MISSING = ("", "NA", "NaN", "nan", "null")
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "<NA>", "null", "NULL", "None", "?")
 
 
-def by_formula(table: Table, options: dict[str, Any]) -> Callable[[int], Problem]:
-    """The problem of k experts that --formula states."""
+Made = tuple[Problem, Terms | None]
+
+
+def by_formula(table: Table, options: dict[str, Any]) -> Callable[[int], Made]:
+    """The problem of k experts that --formula states, and the formula's terms."""
     frame = {name: _cells([row[i] for row in table.rows]) for i, name in enumerate(table.header)}
     weights, offset, common = (options[name] for name in ("weights", "offset", "common_sigma"))
     formula, family, places = options["formula"], options["family"], Places(table.name, table.lines)
-    return lambda k: formula_problem(formula, frame, k, family, weights, offset, common, places)[0]
+    return lambda k: formula_problem(formula, frame, k, family, weights, offset, common, places)
 
 
 def _cells(cells: Sequence[str]) -> Array:
@@ -36,7 +39,7 @@ def _cells(cells: Sequence[str]) -> Array:
         return np.array([None if cell in MISSING else cell for cell in cells], dtype=object)
 
 
-def by_columns(table: Table, options: dict[str, Any]) -> Callable[[int], Problem]:
+def by_columns(table: Table, options: dict[str, Any]) -> Callable[[int], Made]:
     """The problem of k experts that --response, --features and --gate-features state."""
     listed = lambda name: [cell.strip() for cell in options[name].split(",")] if options[name] else []
     gate = listed("gate_features")
@@ -54,7 +57,7 @@ def by_columns(table: Table, options: dict[str, Any]) -> Callable[[int], Problem
     stacked = lambda names: np.array([table.column(name) for name in names]).reshape(len(names), len(table.rows)).T
     y, weights, offset = table.column(options["response"]), column("weights"), column("offset")
     x, seen = stacked(features), stacked(gate) if gate else None
-    return lambda k: Problem.of(
+    problem = lambda k: Problem.of(
         x,
         y,
         k,
@@ -66,3 +69,4 @@ def by_columns(table: Table, options: dict[str, Any]) -> Callable[[int], Problem
         names=features,
         gate_names=gate or None,
     )
+    return lambda k: (problem(k), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import click
@@ -30,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 all well, 1 a claim fell or a run did not converge, 2 bad input."""
     try:
         code = cli.main(arguments, prog_name="moe-theory", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("moe-theory: interrupted", err=True)
         code = 130
@@ -39,6 +42,11 @@ def main(arguments: list[str] | None = None) -> None:
     except MoeTheoryError as error:
         click.echo(f"moe-theory: error: {error}", err=True)
         code = 2
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            click.echo(f"moe-theory: error: standard output: {error.strerror or error}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it has nowhere to go
+        code = 0 if error.errno == errno.EPIPE else 2
     except SystemExit:
         # click's and rich's way of saying that the reader went away (`… | head`): its business, no verdict.
         code = 0

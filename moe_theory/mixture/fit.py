@@ -57,7 +57,8 @@ def fit_mixture(
 ) -> MixtureFit:
     """Fit k experts with a softmax gate by EM from several starts.
 
-    x (n, d): the experts' features. y (n,). family: gaussian (own sigmas, or `common_sigma`), binomial (y in {0, 1}),
+    x (n, d): the experts' features (a data frame's columns give `names`). y (n,). family: gaussian (own sigmas, or
+    `common_sigma`), binomial (y in {0, 1}),
     poisson or multinomial (y in 0 … C-1). gate (n, g): the gate's features, by default x. weights (n,): how many rows
     each row stands for. offset (n,): added to every expert's linear predictor. intercept: a constant before both.
     starts: kinds of starts, by turns. ridge, sigma_floor: see `Penalty`. accelerate: SQUAREM instead of plain EM.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from moe_theory.mixture.terms import (
     parsed,
     response_of,
     used,
+    usual_values,
     variables,
 )
 from moe_theory.structure import FAMILIES
@@ -66,6 +68,9 @@ def fit_formula(
     >>> found.fit.problem.features.gate
     ('(Intercept)', 'site[T.south]')
     """
+    for name in options:
+        if name not in signature(fit_problem).parameters:
+            raise InputError(f"{name}: expected an option of fit_formula or fit_mixture, got one that neither has")
     problem, terms = formula_problem(formula, frame, k, family, weights, offset, common_sigma)
     return FormulaFit(fit_problem(problem, penalty=Penalty(ridge, sigma_floor), **options), terms)
 
@@ -97,7 +102,10 @@ def formula_problem(
     # An intercept of both is the problem's own; that of one alone is a feature like any other.
     constant = all(INTERCEPT in own for own in names)
     specs, text = tuple(part.model_spec for part in parts), frozenset(c for c in read if is_text(data[c]))
-    terms = Terms(formula, *reading, specs, text, constant, columns.get("offset"))
+    seen = variables(data.columns, *rhs)
+    if reading[0] in seen:
+        raise InputError(f"formula: expected features other than the response, got {reading[0]}")
+    terms = Terms(formula, *reading, specs, text, constant, columns.get("offset"), *usual_values(data, seen))
     x, gate = terms.features(parts)
     kept = [tuple(n for n in own if not (constant and n == INTERCEPT)) for own in names]
     weight, shift = (numbers_of(argument, data, value) for argument, value in named.items())
@@ -118,9 +126,9 @@ def formula_problem(
     return problem, terms
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FormulaFit:
-    """A fitted mixture that reads data frames: `fit`, all there is to know of it, and the formula's terms.
+    """A fitted mixture that reads data frames: `fit`, whose attributes are also its own, and the formula's terms.
 
     Its methods take the fitted rows (None) or those of a frame; `offset`, (n,), only if the fit had one that was not a
     column. Rows in messages are counted from 0.
@@ -128,6 +136,15 @@ class FormulaFit:
 
     fit: MixtureFit
     terms: Terms
+
+    def __repr__(self) -> str:
+        return f"{repr(self.fit)[:-1]}, {self.formula}>"
+
+    def __getattr__(self, name: str) -> Any:
+        """What it has not itself is `fit`'s: bic, rate, inference …"""
+        if name.startswith("_") or name in ("fit", "terms"):
+            raise AttributeError(name)
+        return getattr(self.fit, name)
 
     @property
     def formula(self) -> str:

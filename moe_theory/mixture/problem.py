@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -125,6 +126,8 @@ class Problem:
         if family not in FAMILIES:
             raise InputError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}")
         k = whole_number("k", k, least=1)
+        names = _column_names(x) if names is None else names
+        gate_names = _column_names(gate) if gate_names is None else gate_names
         experts, response = real_array("x", x, ndim=2), real_array("y", y, ndim=1)
         n = len(response)
         if n == 0 or len(experts) != n:
@@ -188,10 +191,11 @@ class Problem:
         """New rows, (n, d) and (n, g) as in `of`, as a block of the table's columns; InputError for other shapes, or an
         offset that is missing or too much."""
         first = int(self.intercept)
-        experts = real_array("x", x, ndim=2)
+        experts = real_array("x", _in_order("x", x, self.features.experts[first:]), ndim=2)
         if experts.shape[1] != len(self.features.experts) - first:
             raise InputError(f"x: expected {len(self.features.experts) - first} features, got {experts.shape[1]}")
-        seen = experts if gate is None else real_array("gate", gate, ndim=2)
+        order = _in_order("gate", gate, self.features.gate[first:])
+        seen = experts if order is None else real_array("gate", order, ndim=2)
         expected = (len(experts), len(self.features.gate) - first)
         if seen.shape != expected:
             raise InputError(f"gate: expected shape {expected}, as in the fit, got {seen.shape}")
@@ -203,6 +207,22 @@ class Problem:
         pieces = self.features.pieces(experts, seen, shift, bool(first))
         table = np.stack([np.broadcast_to(piece, (len(experts),)) for piece in pieces])
         return Block(table, np.zeros(len(experts)) if y is None else y, 1.0)
+
+
+def _column_names(table: Any) -> tuple[str, ...] | None:
+    """Of a data frame; None for arrays."""
+    columns = getattr(table, "columns", None)
+    return None if columns is None else tuple(map(str, columns))
+
+
+def _in_order(argument: str, table: Any, names: tuple[str, ...]) -> Any:
+    """A data frame's columns in the order of the fit's; InputError where it has some of them, but not all."""
+    given = _column_names(table)
+    if given is None or given == names or not set(given) & set(names):
+        return table
+    if missing := [n for n in names if n not in given]:
+        raise InputError(f"{argument}: expected the fit's columns {', '.join(names)}, got none called {missing[0]}")
+    return table.iloc[:, [given.index(n) for n in names]] if hasattr(table, "iloc") else table
 
 
 def _check_rank(argument: str, law: Columns, features: Features, names: tuple[str, ...]) -> None:

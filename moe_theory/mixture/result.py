@@ -20,10 +20,10 @@ from moe_theory.laws.rows import Block
 from moe_theory.mixture.inference import Coefficient, Inference, infer
 from moe_theory.mixture.problem import Problem
 from moe_theory.structure import Softmax
-from moe_theory.validation import Array, real_array
+from moe_theory.validation import Array, real_array, whole_number
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Estimate:
     """Where EM ended on a problem, and what follows from it for its parameters and for rows.
 
@@ -36,6 +36,10 @@ class Estimate:
     trace: Trace
     theta: Array
     penalty: Penalty
+
+    def __repr__(self) -> str:
+        experts = f"{self.k} {self.problem.family} expert{'s' * (self.k > 1)}, {len(self.problem.law)} rows"
+        return f"<{type(self).__name__}: {experts}, log-likelihood {self.log_likelihood:.10g}, {self.reason}>"
 
     # Parameters ----------------------------------------------------------------------------------------------
 
@@ -243,7 +247,7 @@ class Estimate:
         offset: ArrayLike | None = None,
     ) -> tuple[Array, Array]:
         """(y (n,), labels (n,) in 1 … k) drawn at new features or (None) at the fitted rows."""
-        rng = np.random.default_rng(seed)
+        rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(whole_number("seed", seed))
         prior, means = self.gate_probabilities(x, gate, offset), self.expert_means(x, gate, offset)
         z = _drawn(prior, rng)
         own = means[np.arange(len(z)), z]

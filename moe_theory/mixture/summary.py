@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.jupyter import JupyterMixin
 from rich.padding import Padding
 from rich.table import Table
@@ -21,15 +22,25 @@ from moe_theory.mixture.problem import Problem
 from moe_theory.mixture.result import Estimate
 from moe_theory.validation import Array
 
+WIDTH = 100  # of plain text
 MOST = 6  # decimals, and events that are told one by one
 NO_ERRORS = (
     "Standard errors are not available: the information is not positive definite at the estimate"
     " (no strict maximum of the likelihood)."
 )
+AT_PENALISED = (
+    "Standard errors are not available: the information of the likelihood is not positive definite at the penalised"
+    " estimate."
+)
 
 
 class Summary(Group, JupyterMixin):
-    """Tables for rich's `print` that notebooks show too."""
+    """Tables for `print` and rich's `print`, that notebooks show too."""
+
+    def __str__(self) -> str:
+        plain = Console(file=io.StringIO(), width=WIDTH, color_system=None)
+        plain.print(self)
+        return cast(io.StringIO, plain.file).getvalue().rstrip()
 
 
 def summary(fit: Estimate, formula: str | None = None) -> Summary:
@@ -164,7 +175,8 @@ def _header(fit: Estimate, formula: str | None) -> RenderableType:
         ("parameters", f"{fit.inference.parameters}"),
         (
             fit.reason,
-            f"after {fit.iterations} iterations of {fit.trace.algorithm}, best of {runs} run{'s' * (runs > 1)}",
+            f"after {fit.iterations} iteration{'s' * (fit.iterations != 1)} of {fit.trace.algorithm}, best of {runs}"
+            f" run{'s' * (runs > 1)}",
         ),
         ("rate λ_max", contraction),
     ]
@@ -237,7 +249,7 @@ def _notes(fit: Estimate) -> Iterable[str]:
     elif fit.message:
         yield f"Converged {fit.message}."
     if fit.inference.covariance is None:
-        yield NO_ERRORS
+        yield AT_PENALISED if fit.penalty else NO_ERRORS
     elif fit.penalty:
         yield "Standard errors, AIC, BIC and ICL are those of the likelihood without the penalty, λ_max is with it."
     events = list(dict.fromkeys(e for e in fit.events if fit.converged or not e.endswith(fit.message or "\n")))

@@ -22,6 +22,7 @@ from moe_theory.validation import Array
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+MOSTLY = 0.9  # share of numbers among a column's cells from which on the others are no categories
 SHOWN = 5  # rows named in a message
 TEXT_FAMILIES = ("binomial", "multinomial")  # whose responses may be text
 
@@ -60,7 +61,9 @@ class Terms:
 
     response: its column, where it is one. classes: of a response of text, in order of their codes. lhs, parts:
     formulaic's specs of other responses, of the experts and (where there is a bar) the gate. text: which columns are.
-    constant: whether all parts have an intercept, which `Problem` then adds itself. offset: its column.
+    constant: whether all parts have an intercept, which `Problem` then adds itself. offset: its column. values: the
+    numeric columns that the features are made of, (n,) each; usual: what all such columns are held at in a figure,
+    numbers at their mean, text at its most frequent value.
     """
 
     formula: str
@@ -71,6 +74,8 @@ class Terms:
     text: frozenset[str]
     constant: bool
     offset: str | None
+    values: Mapping[str, Array]
+    usual: Mapping[str, Any]
 
     def read(
         self, frame: DataFrame | Mapping[str, ArrayLike], offset: ArrayLike | None, response: bool
@@ -93,6 +98,14 @@ class Terms:
         if not response:
             return x, gate, shift, None
         return x, gate, shift, self.codes(data) if self.classes else np.asarray(matrix_of(self.lhs, data, FRAME))[:, 0]
+
+    def along(self, variable: str, points: int) -> tuple[Array, tuple[Array, Array | None]]:
+        """(a numeric column over its range, (points,); (x, gate) there, the other columns as usual)."""
+        import pandas as pd
+
+        grid = np.linspace(np.min(self.values[variable]), np.max(self.values[variable]), points)
+        data = pd.DataFrame({name: [value] * points for name, value in self.usual.items()} | {variable: grid})
+        return grid, self.features([matrix_of(part, data, FRAME) for part in self.parts])
 
     def features(self, matrices: Sequence[Any]) -> tuple[Array, Array | None]:
         """(x, gate or None) of formulaic's matrices, less the intercepts if `Problem` adds them."""
@@ -178,6 +191,8 @@ def data_of(frame: Any, places: Places) -> DataFrame:
         )
     try:
         data = pd.DataFrame(frame).reset_index(drop=True).infer_objects()
+        # formulaic reads text as Python's objects only.
+        data = data.astype({c: object for c, kind in data.dtypes.items() if isinstance(kind, pd.StringDtype)})
     except ValueError as error:
         raise InputError(f"{places.name}: expected columns of one length ({error})") from error
     if not len(data):
@@ -190,13 +205,36 @@ def used(data: DataFrame, wanted: Mapping[str, Sequence[str]], places: Places) -
     for argument, names in wanted.items():
         unknown = [c for c in names if c not in data.columns]
         if unknown:
+            if places is FRAME:
+                lacks = f"column{'s' if len(unknown) > 1 else ''} {_listed(unknown)}, as in the fit"
+                raise InputError(f"frame: expected {lacks}, got {_listed(data.columns)}")
             raise InputError(f"{argument}: expected columns among {_listed(data.columns)}, got {_listed(unknown)}")
     twice = data.columns[data.columns.duplicated()]
     if len(twice):
         raise InputError(f"{places.name}: expected distinct columns, got {twice[0]} twice")
     columns = list(dict.fromkeys(c for names in wanted.values() for c in names))
     refuse_missing({c: data[c].isna().to_numpy(dtype=bool) for c in columns}, places)
+    for column in columns:
+        _refuse_mixed(data[column], places)
     return data[columns].copy()
+
+
+def _refuse_mixed(column: Any, places: Places) -> None:
+    """InputError for a column of numbers with some text in it: not categories, but cells that went wrong."""
+    if not is_text(column) or hasattr(column, "cat"):
+        return
+    other = np.flatnonzero([not _is_number(value) for value in column])
+    if 0 < len(other) <= (1 - MOSTLY) * len(column):
+        got = f"got {len(column) - len(other)} numbers and {column.iloc[other[0]]!r} ({places.of(other)})"
+        raise InputError(f"{places.name}: expected numbers or categories in column {column.name}, {got}")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def matrix_of(terms: Any, data: DataFrame, places: Places) -> Any:
@@ -250,8 +288,15 @@ def response_of(
         least = "two" if family == "binomial" else "at least two"
         got = f"{len(classes)} in column {column} ({_listed(classes)})"
         raise InputError(f"y: expected {least} different values for {family} experts, got {got}")
-    terms = Terms("", column, classes, None, (), frozenset(), False, None)
+    terms = Terms("", column, classes, None, (), frozenset(), False, None, {}, {})
     return terms.codes(data), (column, classes, None)
+
+
+def usual_values(data: DataFrame, columns: Sequence[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """(`Terms.values`, `Terms.usual`) of these columns."""
+    values = {c: data[c].to_numpy(dtype=float) for c in columns if not is_text(data[c])}
+    usual = {c: float(np.mean(values[c])) if c in values else data[c].mode().iloc[0] for c in columns}
+    return values, usual
 
 
 def is_text(column: Any) -> bool:
