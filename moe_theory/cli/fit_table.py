@@ -11,8 +11,9 @@ import numpy as np
 from moe_theory.datasets.table import Table
 from moe_theory.errors import InputError
 from moe_theory.mixture.formula import formula_problem
+from moe_theory.mixture.frames import Places, refuse_missing
 from moe_theory.mixture.problem import Problem
-from moe_theory.mixture.terms import Places, Terms, refuse_missing
+from moe_theory.mixture.terms import Terms
 from moe_theory.validation import Array
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "<NA>", "null", "NULL", "None", "?")

@@ -13,22 +13,9 @@ from numpy.typing import ArrayLike
 from moe_theory.errors import InputError
 from moe_theory.evaluation import Penalty
 from moe_theory.mixture.fit import MixtureFit, fit_problem
+from moe_theory.mixture.frames import DATA, Places, data_of, is_text, numbers_of, used, usual_values
 from moe_theory.mixture.problem import INTERCEPT, Problem
-from moe_theory.mixture.terms import (
-    DATA,
-    Places,
-    Terms,
-    data_of,
-    is_text,
-    matrix_of,
-    names_of,
-    numbers_of,
-    parsed,
-    response_of,
-    used,
-    usual_values,
-    variables,
-)
+from moe_theory.mixture.terms import Terms, matrix_of, names_of, parsed, response_of, variables
 from moe_theory.structure import FAMILIES
 from moe_theory.validation import Array
 
