@@ -63,8 +63,9 @@ def fit_mixture(
     each row stands for. offset (n,): added to every expert's linear predictor. intercept: a constant before both.
     starts: kinds of starts, by turns. ridge, sigma_floor: see `Penalty`. accelerate: SQUAREM instead of plain EM.
 
-    Raises InputError for bad data (see `Problem.of`). What goes wrong on the way is a `reason`: degenerate, with the
-    label and its rows, is never repaired.
+    Raises InputError for bad data (see `Problem.of`), and if from every start the likelihood is unbounded or a label
+    vanishes at once. What goes wrong on the way is a `reason`: degenerate, with the label and its rows, is never
+    repaired.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
