@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -406,6 +407,8 @@ BAD: dict[str, tuple[list[str], str]] = {
         "--figure: expected a feature to draw against, got intercepts only",
     ),
     "folder": ([*F, "y ~ x", "--out", "none/o.csv"], "--out: expected a file in a writable folder, got none/o.csv"),
+    "standard output": ([*F, "y ~ x", "--out", "-"], "--out: expected an ordinary file, got -"),
+    "device": ([*F, "y ~ x", "--out", os.devnull], f"--out: expected an ordinary file, got {os.devnull}"),
     "over the data": ([*F, "y ~ x", "--out", "t.csv"], "--out: expected a file of its own, got the data, 't.csv'"),
     "one file for two": (
         [*F, "y ~ x", "--figure", "f.png", "--trace-figure", "./f.png"],
@@ -461,3 +464,22 @@ def test_cells_of_a_formula_are_numbers_where_all_are(command, tmp_path: Path) -
     assert found["expert_features"] == ["(Intercept)", "C(wt)[T.2]", "C(wt)[T.3]", "count"]
     code, _, err = command("fit", written(tmp_path / "t.csv", {(4, "x"): "inf"}), "--formula", "y ~ x")
     assert (code, err) == (2, "moe-theory: error: formula: expected finite values, got inf in x, line 6\n")
+
+
+@pytest.mark.parametrize("code", ["N/A", "n/a", "#N/A", "NULL", "None", "?"])
+def test_what_stands_for_nothing_is_missing(command, tmp_path: Path, code: str) -> None:
+    pytest.importorskip("formulaic")
+    path = written(tmp_path / "m.csv", {(3, "x"): code, (7, "x"): code})
+    status, out, err = command("fit", path, "--formula", "y ~ x")
+    assert (status, out) == (2, "")
+    assert err == f"moe-theory: error: {path}: expected no missing values, got 2 in column x (lines 5, 9)\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_output_that_cannot_be_written_is_said(data: str, more: list[str]) -> None:
+    arguments = [data, *COLUMNS.split(), "--restarts", "1", *more]
+    code = f"from moe_theory.cli.entry import main; import sys; sys.argv[1:] = ['fit', *{arguments!r}]; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "moe-theory: error: standard output: No space left on device\n")
