@@ -88,8 +88,6 @@ def test_the_likelihood_never_falls(case: tuple[Problem, int]) -> None:
     assert np.all(np.diff(trace.objective) <= 1e-12 * (1 + np.abs(trace.objective[1:])))
     if trace.reason == "degenerate":
         assert trace.label in problem.model.latent and trace.message.startswith(f"label {trace.label}, ")
-    else:
-        assert np.all(trace.inner_residual < 1e5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -172,7 +170,6 @@ def test_a_large_part_is_solved_by_conjugate_gradients(monkeypatch) -> None:
     at = em.evaluate(start, problem.law)
     assert all(at.hessian(problem.model, problem.law, i) is None for i in range(len(at.parts)))
     np.testing.assert_allclose(em.step(start, problem.law), exact, rtol=1e-9, atol=1e-10)
-    assert em.inner_residual < 1e5
     one = mt.GeneralisedEM(problem.model).step(start, problem.law)
     assert mt.objective(problem.model, problem.law, one) < mt.objective(problem.model, problem.law, start)
 
@@ -225,14 +222,14 @@ def test_separable_responses_are_degenerate_and_a_ridge_bounds_them() -> None:
     assert free.log_likelihood == pytest.approx(0, abs=1e-9) and np.isnan(free.inference.standard_errors).all()
 
 
-def test_counts_that_are_all_zero_for_an_expert_are_degenerate(gate: str) -> None:
+def test_counts_that_are_all_zero_on_one_side_separate_the_gate(gate: str) -> None:
     x = np.linspace(-1, 1, 50)[:, None]
     y = np.where(x[:, 0] > 0, 20.0 + 5 * np.arange(50) % 7, 0.0)
     problem = Problem.of(x, y, 2, "poisson")
     shares = np.where(x > 0, [0.02, 0.98], [0.98, 0.02])
     trace = mt.run(mt.EM(problem.model), problem.law, start_from(problem.model, problem.law, shares), divergences=False)
-    assert (trace.reason, trace.label) == ("degenerate", 1) or "gate" in trace.message
-    assert trace.rows == tuple(np.flatnonzero(y == 0)) or trace.label == 2
+    assert (trace.reason, trace.label) == ("degenerate", 2) and "gate's features separate" in trace.message
+    assert trace.rows == tuple(np.flatnonzero(y > 0))
 
 
 def test_a_gate_that_separates_is_degenerate(gate: str) -> None:
@@ -268,7 +265,6 @@ def test_many_labels_end_alike_however_the_gates_hessian_is_known() -> None:
             traces.append(run(problem, 1, max_iterations=200, tolerance=1e-12))
     whole, shares = traces
     assert np.max(np.abs(whole.local[:50] - shares.local[:50])) < 1e-8
-    assert np.all(shares.gradient_norm[:50] <= whole.gradient_norm[:50] * (1 + 1e-6))
 
 
 def test_an_em_that_has_seen_other_data_is_no_less_exact(monkeypatch: pytest.MonkeyPatch) -> None:

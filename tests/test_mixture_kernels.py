@@ -82,12 +82,11 @@ def test_em_step(mixture: Mixture, gate: str) -> None:
     expected = m.vector("em_step_vector")
     em = mt.EM(m.model)
     fast = em.step(m.theta, m.law)
-    slow, residual = general_step(m.model, m.law, m.theta, derived.responsibilities)
+    slow, _ = general_step(m.model, m.law, m.theta, derived.responsibilities)
     # The gate of an extreme case is nearly saturated: its coefficients are known to what the curvature tells of them.
     rtol = 1e-9 if m.extreme else 1e-11
     close(m.model.free(fast), expected, rtol=rtol)
     close(m.model.free(slow), expected, rtol=rtol)
-    assert residual < 1e5
     # What the last step left of the gate's curvature makes the next no less exact.
     near = m.theta + 1e-3 * (fast - m.theta)
     em.step(near, m.law)

@@ -46,8 +46,8 @@ from moe_theory.validation import Array
 
 SWEEPS = 1000
 RISING = 1e-11  # residual per row that is a slope and no rounding
+SETTLED = 1e-10  # what L could still gain from a saturated part that is left as it is
 RANK = 1e-13  # least eigenvalue of an expert's Gram matrix scaled to unit diagonal
-
 
 Memory = dict[int, Solution]  # by a part's index
 
@@ -81,7 +81,7 @@ def softmax_step(
         name = "the gate" if i < offset else "its coefficients"
         point, slope = part.point.ravel(), part.slope.ravel()
         past = known.pop(i, None)
-        if past is not None and past.hessian is not None and past.point.size == point.size:
+        if past is not None and past.hessian is not None:
             solvers[i] = _labelled(newton(point, slope, past.hessian, name, past.inverse), model, law, at, i, held)
             continue
         hessian = at.hessian(model, law, i)
@@ -122,9 +122,6 @@ def saturated(model: Model, law: Law, at: SoftmaxEvaluation) -> list[int]:
     return [i for i in iterated(at) if passes.at_infinity(i, at.parts[i].point.ravel(), at.hessian(model, law, i))]
 
 
-SETTLED = 1e-10  # what L could still gain from a saturated part that is left as it is
-
-
 def _is_settled(part: Part) -> bool:
     """Whether a part without curvature has no slope to speak of: it is at its bound, not beyond its maximum."""
     diagonal = np.maximum(np.diagonal(part.curvature.dense), 1e-300)
@@ -143,15 +140,12 @@ def _labelled(solver: Solver, model: Model, law: Law, at: SoftmaxEvaluation, i: 
             ask = solver.send(value)
     except StopIteration as end:
         return end.value
-    except SingularError as error:
-        if held is None:
-            raise saturation(model, law, at, i) from error
-        held.append(i)
-        return Solution(point, None, 0.0)
     except DegenerateError as error:
         if held is not None:
             held.append(i)
             return Solution(point, None, 0.0)
+        if isinstance(error, SingularError):
+            raise saturation(model, law, at, i) from error
         offset = len(at.parts) - at.layout.structure.k
         label = i - offset if i >= offset else 1 + int(np.argmax(np.sum(at.parts[i].slope ** 2, axis=1)))
         raise degenerate(model, law, at, label, str(error)) from error
