@@ -21,6 +21,10 @@ class CurvedModelError(DerivationError):
     """The family is curved: its natural parameters are not affine in the predictors; the message names the term."""
 
 
+class UnprovableError(MoeTheoryError):
+    """What a certificate needs does not hold, or could not be proved: its reason."""
+
+
 class DegenerateError(MoeTheoryError):
     """An M-step without a finite solution (e.g. a gate that separates the labels), or one that was not found.
 

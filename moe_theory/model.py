@@ -98,6 +98,7 @@ class Model:
     response: `Reals()`, `Values((…))` or `Counts()`.
     known: predictors that are not learnt, {name: coefficient vector in R^d} (e.g. experts that are given).
     structure: set by `softmax_moe` only: which array kernels may stand in for the derived ones.
+    options: how a function of the zoo was called for it, so that it can be had by name again.
     design: which features each predictor sees (`designed`); None: every predictor sees all of them.
 
     The functions are called once per label with z a SymPy integer and every predictor a real SymPy symbol that
@@ -121,6 +122,7 @@ class Model:
     structure: Softmax | None = field(default=None, repr=False)
     # No derivation and no kernel depends on the design, so models are told apart without it.
     design: Design | None = field(default=None, repr=False, compare=False)
+    options: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
     log_gate: tuple[sp.Expr, ...] = field(init=False, repr=False)
     log_expert: tuple[sp.Expr, ...] = field(init=False, repr=False)
     known_coefficients: tuple[tuple[float, ...], ...] = field(init=False, repr=False)

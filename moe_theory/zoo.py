@@ -28,6 +28,7 @@ def symmetric_linear(sigma: float = 1) -> Model:
         gate=lambda z, w: log_expit(z * w),
         expert=lambda y, z, beta: log_normal(y, z * beta, exact(sigma)),
         response=Reals(),
+        options={"sigma": float(sigma)},
     )
 
 
@@ -85,6 +86,7 @@ def erased_labels(erasure: float = 0.1, error: float = 1e-250) -> Model:
             *(sp.log(lost if v == 2 else 1 - lost - wrong if v == z else wrong) * lagrange(y, v) for v in responses)
         ),
         response=Values(responses),
+        options={"erasure": float(erasure), "error": float(error)},
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from moe_theory.errors import InputError
+from moe_theory.files import check_writable
 from moe_theory.model import Model
 from moe_theory.validation import Array, real_array
 from moe_theory.zoo import by_name
@@ -108,37 +108,3 @@ def vector(name: str, text: str) -> Array:
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def check_ours(option: str, path: Path, mark: str) -> None:
-    """InputError where there is a file that another program, or a person, wrote: without `mark` in it."""
-    if path.is_file() and mark.encode() not in path.read_bytes():
-        raise InputError(
-            f"{option}: expected no {path.name} in {path.parent} but our own, there is another's: name another folder"
-        )
-
-
-def check_writable(option: str, path: Path) -> None:
-    """InputError unless a file can be made at `path`: asked before long work, not after."""
-    folder = path.parent
-    if path.is_dir():
-        raise InputError(f"{option}: expected a file, got the folder {path}")
-    if str(path) == "-" or (path.exists() and not path.is_file()):
-        raise InputError(f"{option}: expected an ordinary file, got {path}")
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"{option}: expected a file in a writable folder, got {path}")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

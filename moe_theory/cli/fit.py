@@ -13,11 +13,12 @@ import numpy as np
 from rich import box
 from rich.table import Table as Sheet
 
-from moe_theory.cli.common import check_writable, console, print_json, progress_bar, write_atomically
+from moe_theory.cli.common import console, print_json, progress_bar
 from moe_theory.cli.fit_table import Made, by_columns, by_formula
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Penalty
+from moe_theory.files import check_writable, write_atomically
 from moe_theory.mixture.fit import STARTS, TOLERANCE, MixtureFit, fit_problem
 from moe_theory.mixture.formula import FormulaFit
 from moe_theory.mixture.problem import INTERCEPT

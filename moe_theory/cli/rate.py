@@ -12,16 +12,10 @@ from rich.table import Table
 
 from moe_theory.algorithms.fit import fit
 from moe_theory.analysis.rates import RatePrediction, measure_rate, predict_rate
-from moe_theory.cli.common import (
-    check_writable,
-    console,
-    load_model,
-    print_json,
-    vector,
-    write_atomically,
-)
+from moe_theory.cli.common import console, load_model, print_json, vector
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import InputError
+from moe_theory.files import check_writable, write_atomically
 from moe_theory.laws import Data, Population
 from moe_theory.model import Model
 from moe_theory.validation import Array, unit_interval, whole_number

@@ -17,8 +17,9 @@ from moe_theory.claims.claim import judge
 from moe_theory.claims.instances import Instance
 from moe_theory.claims.registry import select
 from moe_theory.claims.search import Found, Search, Slack, run_search, search_cell, slack_at
-from moe_theory.cli.common import check_writable, print_json, progress_bar, readable
+from moe_theory.cli.common import print_json, progress_bar, readable
 from moe_theory.errors import InputError
+from moe_theory.files import check_writable
 from moe_theory.validation import whole_number
 
 

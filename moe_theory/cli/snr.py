@@ -16,18 +16,9 @@ from moe_theory.analysis.asymptotics import high_snr, low_snr
 from moe_theory.analysis.conditions import Condition, conditions
 from moe_theory.analysis.signal import guarantees
 from moe_theory.analysis.snr import Map, map_cells, snr_map
-from moe_theory.cli.common import (
-    check_ours,
-    check_writable,
-    console,
-    load_model,
-    numbers,
-    out_folder,
-    print_json,
-    progress_bar,
-    write_atomically,
-)
+from moe_theory.cli.common import console, load_model, numbers, out_folder, print_json, progress_bar
 from moe_theory.errors import InputError
+from moe_theory.files import check_ours, check_writable, write_atomically
 from moe_theory.validation import whole_number
 
 

@@ -18,17 +18,9 @@ from rich.table import Table
 
 from moe_theory.claims import Claim, Result, Setting, alone, check_claim
 from moe_theory.claims.registry import select
-from moe_theory.cli.common import (
-    check_ours,
-    check_writable,
-    console,
-    load_model,
-    out_folder,
-    progress_bar,
-    readable,
-    write_atomically,
-)
+from moe_theory.cli.common import console, load_model, out_folder, progress_bar, readable
 from moe_theory.errors import InputError
+from moe_theory.files import check_ours, check_writable, write_atomically
 from moe_theory.sweeps import each
 from moe_theory.validation import whole_number
 

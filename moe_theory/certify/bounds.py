@@ -1,0 +1,188 @@
+"""Both informations bounded over a region: I_{z|x,y} from above, ∇²A from below and from above.
+
+Every row adds a positive semidefinite term of rank one with a logistic weight σ'(t), t affine in θ. *worst-case*: the
+weights' extremes on the region. *taylor*: their expansion to first order, whose linear term is kept as a function of
+where in the region one is, and the extremes of the remainder only.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from moe_theory.certify.forms import Form
+from moe_theory.certify.logistic import least, most, remainder, slope, variance
+from moe_theory.certify.region import Region
+from moe_theory.certify.rounding import SCALAR, TINY, UP, depth, gamma
+from moe_theory.certify.rows import SAFE, Argument, Centred, Statistics, centred, worst_error
+from moe_theory.errors import UnprovableError
+from moe_theory.laws.rows import scaled_grams
+from moe_theory.validation import Array
+
+Method = Literal["worst-case", "taylor"]
+TILT = 0.3  # share of the reach that counts as how far an argument moves when a row chooses between the two
+
+
+@dataclass(frozen=True, eq=False)
+class Centre:
+    """A model's rows at one point of parameters, and all that does not depend on a region's size.
+
+    theta: (m, d). size: |θ| or more, which rounding is relative to.
+    """
+
+    statistics: Statistics
+    theta: Array
+    size: Array
+
+    @cached_property
+    def rows(self) -> list[Centred]:
+        """One per block. UnprovableError where rounding leaves the arguments of the logistic weights open."""
+        found = list(centred(self.statistics, self.theta, self.size))
+        if not worst_error(found) < SAFE:
+            raise UnprovableError(
+                f"rounding: products of features and parameters are known to {worst_error(found):.1e} only, where"
+                f" {SAFE:g} is needed; subtract a typical value from the features"
+            )
+        return found
+
+    @cached_property
+    def relative(self) -> float:
+        """The relative error of any sum over the rows, its weights' own errors included."""
+        return UP * (gamma(depth(self.statistics.count)) + 8 * SCALAR + 8 * worst_error(self.rows))
+
+    @cached_property
+    def gradient(self) -> tuple[Array, Array]:
+        """∇L there, (m, d), and bounds on the entries' errors."""
+        value, error, heap = (np.zeros(self.theta.shape) for _ in range(3))
+        for r in self.rows:
+            x, wide, w = r.block.x, np.abs(r.block.x), r.block.weight
+            value += (w * r.score) @ x.T
+            error += (w * r.score_error) @ wide.T
+            heap += (w * np.abs(r.score)) @ wide.T
+        return value, UP * (error + (gamma(depth(self.statistics.count)) + SCALAR) * heap)
+
+    @cached_property
+    def quadratic(self) -> Form:
+        """The constant part of ∇²A, C ⊗ E[xx'] (its error both ways)."""
+        gram = sum(scaled_grams(r.block.x, np.ones((1, len(r.block.y))) * r.block.weight)[0] for r in self.rows)
+        return self.form(np.kron(self.statistics.quadratic, gram))
+
+    # Putting sums together ----------------------------------------------------------------------------------
+
+    def form(self, value: Array) -> Form:
+        """A sum of terms that are positive semidefinite: its diagonal bounds entries and errors (Cauchy, Schwarz)."""
+        size = np.maximum(np.sqrt(np.abs(np.diagonal(value))) * (1 + 1e-6), TINY)
+        return Form(value, size, self.relative)
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """On a region: I_{z|x,y} ⪯ missing, below ⪯ ∇²A ⪯ above."""
+
+    missing: Form
+    below: Form
+    above: Form
+
+
+def bounds(centre: Centre, region: Region, method: Method) -> Bounds:
+    """The three forms for a region around the centre, from one pass over its rows."""
+    (m, d), terms = centre.theta.shape, centre.statistics.terms
+    pairs, triples = _combinations(m, 2), _combinations(m, 3)
+    counts = np.cumsum([len(pairs), len(terms), len(terms), len(triples) * d])
+    sums: list[Array] = []
+    widest = np.zeros((1 + len(terms), m, d))
+    for r in centre.rows:
+        x, spread = r.block.x, region.spread(r.block.x)
+        tops = _top(r.label, region, spread, method)
+        lows = [_low(t, region, spread, method) for t in r.terms]
+        highs = [most(t.value, t.reach(region, *spread)) for t in r.terms]
+        scales = [*(tops[0] * _product(r.label.slopes, pair) for pair in pairs), *(low[0] for low in lows), *highs]
+        if method == "taylor":
+            moves = [*(tops[1] * _product(r.label.slopes, triple) for triple in triples), *(low[1] for low in lows)]
+            scales += [move * x[j] for move in moves for j in range(d)]
+            far = np.max(np.abs(x), axis=1)
+            widest[0] = np.maximum(widest[0], np.max(np.abs(r.label.slopes)[:, None] * np.abs(x)[None], axis=2))
+            for k, (_, slopes) in enumerate(terms):
+                widest[1 + k] = np.maximum(widest[1 + k], np.outer(np.abs(slopes), far))
+        sums.append(scaled_grams(x, np.array(scales) * r.block.weight))
+    label, low, high, third, fourth = np.split(np.sum(sums, axis=0), counts)
+    missing = centre.form(_spread(dict(zip(pairs, label, strict=True)), m, d))
+    below, above = (centre.form(_terms(centre, grams)) for grams in (low, high))
+    if method == "taylor":
+        tensor, change = np.zeros((2, m, d, m, d, m, d))
+        for triple, part in zip(triples, third.reshape(-1, d, d, d), strict=True):
+            for a, b, c in set(itertools.permutations(triple)):
+                tensor[a, :, b, :, c, :] = part
+        for (weight, slopes), part in zip(terms, fourth.reshape(-1, d, d, d), strict=True):
+            change += weight * np.einsum("a,b,c,jkl->ajbkcl", slopes, slopes, slopes, part)
+        missing = _sloping(missing, tensor, widest[0], region)
+        below = _sloping(below, change, np.sum(widest[1:], axis=0), region)
+    return Bounds(missing, centre.quadratic + below, centre.quadratic + above)
+
+
+def _top(label: Argument, region: Region, spread: tuple[Array, Array], method: Method) -> tuple[Array, Array]:
+    """(constant, slope) of an upper bound of σ' that is affine in the move of its argument, row by row."""
+    reach = label.reach(region, *spread)
+    worst = most(label.value, reach)
+    if method == "worst-case":
+        return worst, np.zeros_like(worst)
+    value, tilt = variance(label.value), slope(label.value)
+    expanded = value + remainder(label.value, reach)[1] * reach**2 * (1 + SCALAR)
+    better = expanded + TILT * reach * np.abs(tilt) < worst
+    return np.where(better, expanded, worst), np.where(better, tilt, 0.0)
+
+
+def _low(term: Argument, region: Region, spread: tuple[Array, Array], method: Method) -> tuple[Array, Array]:
+    """The same from below, the constant >= 0."""
+    reach = term.reach(region, *spread)
+    worst = least(term.value, reach)
+    if method == "worst-case":
+        return worst, np.zeros_like(worst)
+    value, tilt = variance(term.value), slope(term.value)
+    expanded = value + remainder(term.value, reach)[0] * reach**2 * (1 + SCALAR)
+    better = expanded - TILT * reach * np.abs(tilt) > np.maximum(worst, value / 2 - TILT * reach * np.abs(tilt))
+    return np.where(better, expanded, worst), np.where(better, tilt, 0.0)
+
+
+def _sloping(form: Form, tensor: Array, widest: Array, region: Region) -> Form:
+    """A form with its derivatives by θ, (m, d, m, d, m, d), as slopes along the region's coordinates.
+
+    |σ''| <= σ' and the constants are at least half of that, so that |∂_j N_ab| <= 2 widest_j size_a size_b.
+    """
+    g = region.matrix
+    p = len(g)
+    inside = [j for j in range(p) if j not in region.cut_indices]
+    turn = np.column_stack([region.radius * g[:, inside], g[:, region.cut_indices] * np.array(region.halves)])
+    turned = np.einsum("jz,jab->zab", turn, tensor.reshape(p, p, p), optimize=True)
+    moves = 2 * UP * float(np.sum(np.abs(turn) * widest.reshape(p, 1)))
+    error = UP * (form.error * (1 + moves) + gamma(p + 4) * moves)
+    return Form(form.value, form.size, error, turned[: len(inside)], turned[len(inside) :])
+
+
+def _terms(centre: Centre, grams: Array) -> Array:
+    m, d = centre.theta.shape
+    value = np.zeros((m * d, m * d))
+    for (weight, slopes), gram in zip(centre.statistics.terms, grams, strict=True):
+        value += weight * np.kron(np.outer(slopes, slopes), gram)
+    return value
+
+
+def _combinations(m: int, r: int) -> list[tuple[int, ...]]:
+    return list(itertools.combinations_with_replacement(range(m), r))
+
+
+def _product(slopes: Array, indices: Iterable[int]) -> Array:
+    return np.prod([slopes[a] for a in indices], axis=0)
+
+
+def _spread(blocks: dict[tuple[int, ...], Array], m: int, d: int) -> Array:
+    """The (m d, m d) matrix with these (d, d) blocks and their transposes."""
+    out = np.zeros((m, d, m, d))
+    for (a, b), block in blocks.items():
+        out[a, :, b, :] = out[b, :, a, :] = block
+    return out.reshape(m * d, m * d)

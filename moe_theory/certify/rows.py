@@ -1,0 +1,207 @@
+"""Rows at a centre: every logistic weight's argument, how far off it may be, and how far a region moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+from flint import arb
+
+from moe_theory.certify.exact import ball_function, precision
+from moe_theory.certify.region import Region
+from moe_theory.certify.rounding import SCALAR, UNIT, UP, gamma
+from moe_theory.errors import InputError
+from moe_theory.laws.rows import Block
+from moe_theory.laws.table import Finite
+from moe_theory.model import RESPONSE, Model
+from moe_theory.symbolic.lower import Compiled
+from moe_theory.symbolic.two_labels import TwoLabels, two_labels
+from moe_theory.validation import Array
+
+SAFE = 1e-6  # errors of a logistic weight's argument beyond this are no rounding any more
+
+
+@dataclass(frozen=True, eq=False)
+class Argument:
+    """The argument t = t_0 + v·θ of a logistic weight, v = slopes ⊗ x.
+
+    value: t at the centre, (n,). error: how far off it may be, (n,). slopes: (m, n), or (m,) where all rows share them,
+    each relatively accurate.
+    """
+
+    value: Array
+    error: Array
+    slopes: Array
+
+    def reach(self, region: Region, spread: Array, box: Array) -> Array:
+        """How far t moves on the region, (n,), bounds of errors and rounding included.
+
+        spread: ‖(G_a'x)_ball‖² and box: (G'x) on the cut coordinates, see `Region.spread`.
+        """
+        slopes = self.slopes if self.slopes.ndim == 2 else self.slopes[:, None]
+        whole = np.sum(slopes**2 * spread, axis=0)
+        ball = region.radius * np.sqrt(whole)
+        if len(box):
+            along = [np.abs(slopes[a] * b) for (a, _), b in zip(region.cut, box, strict=True)]
+            # A cell lies in a box times a ball, and in a ball of its own.
+            own = sum(h * v for h, v in zip(region.halves, along, strict=True))
+            round_ = np.hypot(region.radius, np.linalg.norm(region.halves)) * np.sqrt(whole + sum(v**2 for v in along))
+            ball = np.minimum(ball + own, round_)
+        # Four times the error, so that a quarter of the interval still holds it (`logistic.remainder`).
+        return ball * (1 + SCALAR) + 4 * self.error
+
+
+@dataclass(frozen=True, eq=False)
+class Centred:
+    """One block at a centre: the label's argument (the posterior logit) and each softplus term's, with the score.
+
+    score: ∇A_x - E[s|x,y] at the centre, (m, n), and score_error, how far off it may be.
+    """
+
+    block: Block
+    label: Argument
+    terms: tuple[Argument, ...]
+    score: Array
+    score_error: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One block, and all of its rows that does not depend on θ: Δs and s(y, first label), (m, n), the posterior logit's
+    offset and the shifts of the softplus terms, each with bounds on its errors, (n,)."""
+
+    block: Block
+    change: Array
+    first: Array
+    offset: tuple[Array, Array]
+    shifts: tuple[tuple[Array, Array], ...]
+
+
+class Statistics:
+    """A model's constants, and its rows prepared once for all parameters.
+
+    quadratic: C, (m, m). linear: (m,). terms: (weight, slopes (m,)) of each softplus term. InputError for a model with
+    a design, or whose statistics are not known to 60 bits at some response.
+    """
+
+    def __init__(self, model: Model, law: Finite) -> None:
+        if model.design is not None:
+            raise InputError(f"model: expected one whose predictors see all features, {model.name!r} has a design")
+        shape = two_labels(model)
+        self.model, self.law = model, law
+        self.quadratic = np.array(shape.quadratic.tolist(), dtype=float)
+        self.linear = np.array(shape.linear, dtype=float)
+        self.terms = [(float(t.weight), np.array(t.slopes, dtype=float)) for t in shape.terms]
+        change, first = ([_Response(shape, e) for e in part] for part in (shape.change, shape.first))
+        offset, shifts = _Function(shape, shape.offset), [_Function(shape, t.shift) for t in shape.terms]
+        anywhere = np.zeros((len(model.predictors), law.dimension))
+        self.rows = [
+            Prepared(
+                block,
+                np.array([f(block.y) for f in change]),
+                np.array([f(block.y) for f in first]),
+                offset(block),
+                tuple(f(block) for f in shifts),
+            )
+            for block in law.rows(model, anywhere).blocks
+        ]
+        self.count = len(law)
+
+
+def centred(statistics: Statistics, theta: Array, size: Array) -> Iterator[Centred]:
+    """Each block at θ, (m, d). size: |θ| or more, entry by entry, which rounding is relative to."""
+    n_terms = gamma(theta.shape[1] + 12)
+    quadratic, linear = statistics.quadratic, statistics.linear[:, None]
+    for rows in statistics.rows:
+        block, change, first = rows.block, rows.change, rows.first
+        eta = np.array([row @ block.x for row in theta])
+        wide = np.abs(block.x)
+        # Sums and products of η that follow are covered by the twelve operations more.
+        eta_error = n_terms * np.array([row @ wide for row in size]) + 1e-290
+        label = Argument(
+            np.sum(change * eta, axis=0) + rows.offset[0],
+            UP * np.sum(np.abs(change) * (2 * eta_error), axis=0)
+            + 2 * rows.offset[1]
+            + 4 * UNIT * np.abs(rows.offset[0]),
+            change,
+        )
+        score = quadratic @ eta + linear
+        # What the score is the sum of, in size: each term is a few roundings accurate.
+        heap = np.abs(quadratic) @ np.abs(eta) + np.abs(linear)
+        error, terms = np.abs(quadratic) @ eta_error, []
+        for (weight, slopes), (shift, shift_error) in zip(statistics.terms, rows.shifts, strict=True):
+            t_error = UP * np.abs(slopes) @ (2 * eta_error) + 2 * shift_error + 4 * UNIT * np.abs(shift)
+            terms.append(Argument(slopes @ eta + shift, t_error, slopes))
+            mean = weight * _expit(terms[-1].value)
+            score, heap = score + slopes[:, None] * mean, heap + np.abs(slopes)[:, None] * mean
+            error = error + np.abs(slopes)[:, None] * (weight * t_error / 4)
+        p = _expit(label.value)
+        score, heap = score - first - p * change, heap + np.abs(first) + p * np.abs(change)
+        error = error + np.abs(change) * label.error / 4 + SCALAR * heap
+        yield Centred(block, label, tuple(terms), score, UP * error)
+
+
+def worst_error(rows: Sequence[Centred]) -> float:
+    """The largest error of any logistic weight's argument."""
+    return max(float(np.max(a.error)) for r in rows for a in (r.label, *r.terms))
+
+
+def _expit(t: Array) -> Array:
+    small = np.exp(-np.abs(t))
+    return np.where(t >= 0, 1.0, small) / (1 + small)
+
+
+class _Response:
+    """A function of y, each value within 8 UNIT relative: a table, a monomial of degree <= 1, or evaluated in balls."""
+
+    def __init__(self, shape: TwoLabels, expr: sp.Expr) -> None:
+        self.expr, self.values = expr, shape.model.response.values
+        self.monomial = expr.is_number or sp.expand(expr / RESPONSE).is_number
+        self.numeric = Compiled((RESPONSE,), [expr])
+        self.ball = None if self.monomial or self.values else ball_function((RESPONSE,), expr)
+
+    def __call__(self, y: Array) -> Array:
+        if self.monomial:
+            return self.numeric(y)[0]
+        if self.values:
+            exact = [float(sp.N(self.expr.subs(RESPONSE, v), 30)) for v in self.values]
+            return np.select([y == v for v in self.values], exact)
+        assert self.ball is not None
+        out = np.empty(len(y))
+        with precision():
+            for i, v in enumerate(y.tolist()):
+                value = self.ball(arb(v))
+                if not (value.rel_accuracy_bits() > 60 or value == 0):
+                    raise InputError(f"y: expected responses at which {self.expr} is known to 60 bits, got {v!r}")
+                out[i] = float(value.mid())
+        return out
+
+
+class _Function:
+    """A function of y and the known predictors on a block: (values, bounds on their errors), (n,) each."""
+
+    def __init__(self, shape: TwoLabels, expr: sp.Expr) -> None:
+        self.expr, self.values = expr, shape.model.response.values
+        self.known = shape.model.symbols[len(shape.model.learnt) :]
+        self.coefficients = shape.model.known_coefficients
+        self.free = expr.free_symbols
+        self.ball = ball_function((RESPONSE, *self.known), expr)
+
+    def __call__(self, block: Block) -> tuple[Array, Array]:
+        n = len(block.y)
+        if self.free.isdisjoint(self.known) and (self.values or not self.free):
+            responses = self.values or (0,)
+            exact = [float(sp.N(self.expr.subs(RESPONSE, v), 30)) for v in responses]
+            found = np.select([block.y == v for v in responses], exact) if self.free else np.full(n, exact[0])
+            return found, 4 * UNIT * np.abs(found)
+        values, errors = np.empty(n), np.empty(n)
+        coefficients = [[arb(v) for v in row] for row in self.coefficients]
+        with precision():
+            for i, (y, x) in enumerate(zip(block.y.tolist(), block.x.T.tolist(), strict=True)):
+                eta = [sum((a * v for a, v in zip(row, x, strict=True)), arb(0)) for row in coefficients]
+                value = self.ball(arb(y), *eta)
+                values[i] = float(value.mid())
+                errors[i] = 4 * UNIT * abs(values[i]) + float(value.rad()) * UP
+        return values, errors
