@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Printed, Result, Setting, check_claim, close, note
 from moe_theory.claims.registry import select
 from moe_theory.errors import InputError
-from moe_theory.report.html import brief, comparison, complaints, html_report, linked, number, without_timings
+from moe_theory.report.html import brief, comparison, complaints, html_report, without_timings
 from moe_theory.report.mathml import mathml, plain, prose
+from moe_theory.report.page import linked, number
 
 HOSTILE = """<script>alert("x")</script> & 'quoted' </style> <b class="seconds">7</b> <img src=x onerror=alert(1)>"""
 LONG = r"$\left(" + "+".join(rf"x_{{{i}}}\beta_{{{i}}}" for i in range(40)) + r"\right)$"

@@ -19,7 +19,7 @@ from moe_theory.certify.forms import Form
 from moe_theory.certify.logistic import least, most, remainder, slope, variance
 from moe_theory.certify.region import Region
 from moe_theory.certify.rounding import SCALAR, TINY, UP, depth, gamma
-from moe_theory.certify.rows import SAFE, Argument, Centred, Statistics, centred, worst_error
+from moe_theory.certify.rows import SAFE, Centred, Interval, Statistics, centred, worst_error
 from moe_theory.errors import UnprovableError
 from moe_theory.laws.rows import scaled_grams
 from moe_theory.validation import Array
@@ -89,18 +89,20 @@ class Bounds:
     above: Form
 
 
-def bounds(centre: Centre, region: Region, method: Method) -> Bounds:
-    """The three forms for a region around the centre, from one pass over its rows."""
+def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None = None) -> Bounds:
+    """The three forms for a region, from one pass over its centre's rows. whole: for a cell, the centre of what
+    it is a cell of."""
     (m, d), terms = centre.theta.shape, centre.statistics.terms
     pairs, triples = _combinations(m, 2), _combinations(m, 3)
     counts = np.cumsum([len(pairs), len(terms), len(terms), len(triples) * d])
     sums: list[Array] = []
     widest = np.zeros((1 + len(terms), m, d))
-    for r in centre.rows:
-        x, spread = r.block.x, region.spread(r.block.x)
-        tops = _top(r.label, region, spread, method)
-        lows = [_low(t, region, spread, method) for t in r.terms]
-        highs = [most(t.value, t.reach(region, *spread)) for t in r.terms]
+    around: Iterable[Centred | None] = itertools.repeat(None) if whole is None else whole.rows
+    for r, outer in zip(centre.rows, around, strict=False):
+        x = r.block.x
+        label, *varying = _intervals(r, region, outer)
+        tops, lows = _top(label, method), [_low(t, method) for t in varying]
+        highs = [most(*t.ends) for t in varying]
         scales = [*(tops[0] * _product(r.label.slopes, pair) for pair in pairs), *(low[0] for low in lows), *highs]
         if method == "taylor":
             moves = [*(tops[1] * _product(r.label.slopes, triple) for triple in triples), *(low[1] for low in lows)]
@@ -110,8 +112,8 @@ def bounds(centre: Centre, region: Region, method: Method) -> Bounds:
             for k, (_, slopes) in enumerate(terms):
                 widest[1 + k] = np.maximum(widest[1 + k], np.outer(np.abs(slopes), far))
         sums.append(scaled_grams(x, np.array(scales) * r.block.weight))
-    label, low, high, third, fourth = np.split(np.sum(sums, axis=0), counts)
-    missing = centre.form(_spread(dict(zip(pairs, label, strict=True)), m, d))
+    own, low, high, third, fourth = np.split(np.sum(sums, axis=0), counts)
+    missing = centre.form(_spread(dict(zip(pairs, own, strict=True)), m, d))
     below, above = (centre.form(_terms(centre, grams)) for grams in (low, high))
     if method == "taylor":
         tensor, change = np.zeros((2, m, d, m, d, m, d))
@@ -125,27 +127,33 @@ def bounds(centre: Centre, region: Region, method: Method) -> Bounds:
     return Bounds(missing, centre.quadratic + below, centre.quadratic + above)
 
 
-def _top(label: Argument, region: Region, spread: tuple[Array, Array], method: Method) -> tuple[Array, Array]:
+def _intervals(r: Centred, region: Region, outer: Centred | None) -> list[Interval]:
+    """Of the label's argument, then of the softplus terms'."""
+    own, x = (r.label, *r.terms), r.block.x
+    if outer is None or region.whole is None:
+        return [t.on(region, x) for t in own]
+    return [t.on(region, x, o.on(region.whole, x)) for t, o in zip(own, (outer.label, *outer.terms), strict=True)]
+
+
+def _top(t: Interval, method: Method) -> tuple[Array, Array]:
     """(constant, slope) of an upper bound of σ' that is affine in the move of its argument, row by row."""
-    reach = label.reach(region, *spread)
-    worst = most(label.value, reach)
+    worst = most(*t.ends)
     if method == "worst-case":
         return worst, np.zeros_like(worst)
-    value, tilt = variance(label.value), slope(label.value)
-    expanded = value + remainder(label.value, reach)[1] * reach**2 * (1 + SCALAR)
-    better = expanded + TILT * reach * np.abs(tilt) < worst
+    tilt = slope(t.value)
+    expanded = variance(t.value) + remainder(t.value, t.reach)[1] * t.reach**2 * (1 + SCALAR)
+    better = expanded + TILT * t.reach * np.abs(tilt) < worst
     return np.where(better, expanded, worst), np.where(better, tilt, 0.0)
 
 
-def _low(term: Argument, region: Region, spread: tuple[Array, Array], method: Method) -> tuple[Array, Array]:
-    """The same from below, the constant >= 0."""
-    reach = term.reach(region, *spread)
-    worst = least(term.value, reach)
+def _low(t: Interval, method: Method) -> tuple[Array, Array]:
+    """The same from below; the constant is >= 0, and where there is a slope at least σ'/2."""
+    worst = least(*t.ends)
     if method == "worst-case":
         return worst, np.zeros_like(worst)
-    value, tilt = variance(term.value), slope(term.value)
-    expanded = value + remainder(term.value, reach)[0] * reach**2 * (1 + SCALAR)
-    better = expanded - TILT * reach * np.abs(tilt) > np.maximum(worst, value / 2 - TILT * reach * np.abs(tilt))
+    value, tilt = variance(t.value), slope(t.value)
+    expanded = value + remainder(t.value, t.reach)[0] * t.reach**2 * (1 + SCALAR)
+    better = (expanded - TILT * t.reach * np.abs(tilt) > worst) & (expanded > value / 2)
     return np.where(better, expanded, worst), np.where(better, tilt, 0.0)
 
 

@@ -259,17 +259,16 @@ class _Maker:
         return self.kept[key]
 
     def proofs(self, region: Region) -> list[_Proof]:
-        """The best bound of every method, and of the last with the cuts that help most, one coordinate at a time."""
+        """The best bound of every method, and with the cuts that help most, one coordinate at a time."""
         made = [_Proof(self, region, method) for method in self.methods]
-        tried = dict.fromkeys(self._promising(region), PIECES)
         chosen: dict[int, int] = {}
         for _ in range(self.cuts):
-            options = [_Proof(self, region, self.methods[-1], chosen | {k: tried[k]}) for k in tried if k not in chosen]
+            left = [k for k in self._promising(region) if k not in chosen]
+            options = [_Proof(self, region, method, chosen | {k: PIECES}) for method in self.methods for k in left]
             if not options:
                 break
-            best = min(options, key=lambda proof: proof.upper)
-            made.append(best)
-            chosen = best.cuts
+            made.append(min(options, key=lambda proof: proof.upper))
+            chosen = made[-1].cuts
         return made
 
     def _promising(self, region: Region) -> list[int]:
@@ -298,7 +297,7 @@ class _Proof:
 
     @property
     def label(self) -> str:
-        return self.method + (f", cut along {len(self.cuts)}" if self.cuts else "")
+        return self.method + (f", {len(self.cuts)} cut{'s' * (len(self.cuts) > 1)}" if self.cuts else "")
 
     @cached_property
     def prover(self) -> Prover:

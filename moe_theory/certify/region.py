@@ -23,7 +23,8 @@ class Region:
     """{c + Gz : ‖z_rest‖ <= radius, |z_k - m_k| <= h_k for the cut coordinates k}, with G = blockdiag(factor).
 
     centre: c, (m, d). factor: (m, d, d), one block per predictor, None for I. cut: (predictor, column) of the cut
-    coordinates, with their `middles` m_k and `halves` h_k; none for a whole ball or ellipsoid.
+    coordinates, with their `middles` m_k and `halves` h_k; none for a whole ball or ellipsoid. whole: what a cell is a
+    part of; of the cell only what lies in it matters.
     """
 
     centre: Array
@@ -32,6 +33,7 @@ class Region:
     cut: tuple[tuple[int, int], ...] = ()
     middles: tuple[float, ...] = ()
     halves: tuple[float, ...] = ()
+    whole: Region | None = None
 
     @property
     def shape(self) -> Shape:
@@ -101,7 +103,9 @@ class Region:
             left = Fraction(self.radius) ** 2 - nearest
             if left > 0 or nearest == 0:
                 rest = float(np.sqrt(float(left))) * UP if left > 0 else 0.0
-                yield replace(self, radius=rest, cut=coordinates, middles=tuple(middles), halves=tuple(halves))
+                yield replace(
+                    self, radius=rest, cut=coordinates, middles=tuple(middles), halves=tuple(halves), whole=self
+                )
 
 
 def ellipsoid_factor(complete: Array, m: int, d: int) -> Array:

@@ -33,12 +33,12 @@ class Prover:
         pieces: Mapping[tuple[int, int], int] | None = None,
         centre: Centre | None = None,
     ) -> Prover:
-        """centre: that of a region that is not cut, where its rows are known already."""
+        """centre: the region's, where its rows are known already."""
+        centre = centre or Centre(statistics, region.centre, region.size)
         if not pieces:
-            centre = centre or Centre(statistics, region.centre, region.size)
             return cls((bounds(centre, region, method),))
         cells = region.cells(dict(pieces))
-        return cls(tuple(bounds(Centre(statistics, c.middle, c.size), c, method) for c in cells))
+        return cls(tuple(bounds(Centre(statistics, c.middle, c.size), c, method, centre) for c in cells))
 
     def holds(self, level: float) -> bool:
         """Whether level ∇²A - I_{z|x,y} ≻ 0 on the whole region is proved."""

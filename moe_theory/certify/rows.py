@@ -35,22 +35,37 @@ class Argument:
     error: Array
     slopes: Array
 
-    def reach(self, region: Region, spread: Array, box: Array) -> Array:
-        """How far t moves on the region, (n,), bounds of errors and rounding included.
-
-        spread: ‖(G_a'x)_ball‖² and box: (G'x) on the cut coordinates, see `Region.spread`.
-        """
+    def on(self, region: Region, x: Array, around: Interval | None = None) -> Interval:
+        """Where t may be on the region, for features x, (d, n); no further than `around` says, if it is given."""
+        spread, box = region.spread(x)
         slopes = self.slopes if self.slopes.ndim == 2 else self.slopes[:, None]
         whole = np.sum(slopes**2 * spread, axis=0)
-        ball = region.radius * np.sqrt(whole)
+        reach = region.radius * np.sqrt(whole)
         if len(box):
             along = [np.abs(slopes[a] * b) for (a, _), b in zip(region.cut, box, strict=True)]
-            # A cell lies in a box times a ball, and in a ball of its own.
-            own = sum(h * v for h, v in zip(region.halves, along, strict=True))
-            round_ = np.hypot(region.radius, np.linalg.norm(region.halves)) * np.sqrt(whole + sum(v**2 for v in along))
-            ball = np.minimum(ball + own, round_)
+            reach = reach + sum(h * v for h, v in zip(region.halves, along, strict=True))
         # Four times the error, so that a quarter of the interval still holds it (`logistic.remainder`).
-        return ball * (1 + SCALAR) + 4 * self.error
+        reach = reach * (1 + SCALAR) + 4 * self.error
+        low, high = self.value - reach, self.value + reach
+        if around is not None:
+            low, high = np.maximum(low, around.low), np.minimum(high, around.high)
+            reach = np.maximum(np.abs(low - self.value), np.abs(high - self.value)) * (1 + SCALAR) + 4 * self.error
+        return Interval(self.value, low, np.maximum(low, high), reach)
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """An argument's value at a centre, how low and how high it may be, and how far from that value, (n,) each."""
+
+    value: Array
+    low: Array
+    high: Array
+    reach: Array
+
+    @property
+    def ends(self) -> tuple[Array, Array]:
+        """(middle, half of the length)."""
+        return (self.low + self.high) / 2, (self.high - self.low) / 2 * (1 + SCALAR)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import sys
 import click
 
 from moe_theory import __version__
+from moe_theory.cli.certify import certify
 from moe_theory.cli.derive import derive
 from moe_theory.cli.fit import fit
 from moe_theory.cli.rate import rate
@@ -24,7 +25,7 @@ def cli() -> None:
     """Verify the theory of learning mixtures of experts."""
 
 
-for command in (verify, refute, derive, rate, snr, fit):
+for command in (verify, refute, derive, rate, snr, fit, certify):
     cli.add_command(command)
 
 

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from moe_theory.algorithms.fit import fit
 from moe_theory.analysis.rates import RatePrediction, measure_rate, predict_rate
+from moe_theory.cli.columns import read_data
 from moe_theory.cli.common import console, load_model, print_json, vector
-from moe_theory.datasets.table import read_csv
 from moe_theory.errors import InputError
 from moe_theory.files import check_writable, write_atomically
-from moe_theory.laws import Data, Population
+from moe_theory.laws import Population
 from moe_theory.model import Model
 from moe_theory.validation import Array, unit_interval, whole_number
 
@@ -112,14 +112,12 @@ def _at_truth(model: Model, vectors: dict[str, Array], dimension: int | None) ->
 
 
 def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, Any]:
-    if options["response"] is None:
-        raise InputError("--response: expected the column of the response, got nothing")
     if options["figure_file"]:
         figure_path = Path(options["figure_file"])
         if figure_path.suffix not in (".png", ".svg", ".pdf"):
             raise InputError(f"--figure: expected a .png, .svg or .pdf file, got {options['figure_file']!r}")
         check_writable("--figure", figure_path)
-    data = _data(options)
+    data = read_data(options["data_file"], options["response"], options["features"], options["intercept"])
     with console(stderr=True).status("EM from random starts", spinner="dots") as status:
         if quiet:
             status.stop()
@@ -153,23 +151,6 @@ def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, An
         "failed_starts": len(fitted.failures),
         "seed": options["seed"],
     }
-
-
-def _data(options: dict[str, Any]) -> Data:
-    table = read_csv(options["data_file"])
-    response = options["response"]
-    names = [n.strip() for n in options["features"].split(",")] if options["features"] else []
-    if not options["features"]:
-        names = [name for name in table.header if name != response]
-    if response in names:
-        raise InputError(f"--features: expected columns other than the response, got {response!r}")
-    y = table.column(response)
-    columns = [table.column(name) for name in names]
-    if options["intercept"]:
-        columns, names = [np.ones(len(y)), *columns], ["intercept", *names]
-    if not columns:
-        raise InputError("--features: expected at least one feature or --intercept, got none")
-    return Data(np.column_stack(columns), y, names=tuple(names))
 
 
 def _predicted(prediction: RatePrediction) -> dict[str, Any]:

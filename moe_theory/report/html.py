@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import copy
-import io
 import json
 import math
-import platform
 import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from numbers import Real
 from typing import Any
-from xml.etree import ElementTree
 
-import matplotlib
-import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
-import moe_theory
 from moe_theory.claims.claim import Result
 from moe_theory.claims.evidence import Evidence
 from moe_theory.claims.instances import KEYS
-from moe_theory.report.mathml import plain, prose
+from moe_theory.report.page import environment, jsonable, number, versions
+from moe_theory.report.svg import on_dark, picture
 
-PACKAGES = ("NumPy", "SciPy", "SymPy", "mpmath")  # whose versions are stated
-DARK_PAPER = (0x15, 0x17, 0x1A)  # as in style.css
-CONTRAST = 4.5  # of a figure's colours with the dark page
-PALETTE = 12  # a figure with more colours than this shows a colour map, which stays as it is
-_LINK = re.compile(r"arXiv[: ]\s*(?P<arxiv>\d{4}\.\d{4,5})|doi:\s*(?P<doi>10\.[^\s,;)]+)|(?P<url>https?://[^\s,;)]+)")
 _SECONDS = re.compile(r'(<(\w+)[^<>]*\bclass="seconds"[^<>]*>)[^<]*(?=</\2>)')
-_COLOUR = re.compile(r"#([0-9a-f]{6})\b")
 
 
 def html_report(
@@ -60,15 +45,17 @@ def html_report(
     for claim in (r.claim.id for members in sections.values() for r in members):
         for stem, figure in figures.get(claim, {}).items():
             count = 1 + sum(map(len, drawn.values()))
-            caption, picture, used = _picture(figure, stem, f"_f{count}")
-            drawn.setdefault(claim, []).append({"count": count, "caption": caption, "svg": picture})
+            caption, drawing, used = picture(figure, stem, f"_f{count}")
+            drawn.setdefault(claim, []).append({"count": count, "caption": caption, "svg": drawing})
             colours |= used
-    template = _environment().get_template("report.html.j2")
-    return template.render(
+    templates = environment()
+    for function in (comparison, brief, complaints, witnessed):
+        templates.filters[function.__name__] = function
+    return templates.get_template("report.html.j2").render(
         results=results,
         sections=sections,
         figures=drawn,
-        colours={c: _on_dark(c) for c in sorted(colours)},
+        colours={c: on_dark(c) for c in sorted(colours)},
         verdicts=Counter(r.verdict for r in results),
         refuted=[r for r in results if r.printed is not None and r.printed.verdict == "refuted"],
         killed=sum(r.killed for r in results),
@@ -77,11 +64,7 @@ def html_report(
         seconds=seconds,
         command=command,
         quick=quick,
-        versions={
-            "moe_theory": moe_theory.__version__,
-            "Python": platform.python_version(),
-            **{name: version(name.lower()) for name in PACKAGES},
-        },
+        versions=versions(),
     )
 
 
@@ -90,38 +73,7 @@ def without_timings(html: str) -> str:
     return _SECONDS.sub(r"\1", html)
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("moe_theory.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for function in (prose, number, comparison, brief, complaints, linked, exact, witnessed):
-        environment.filters[function.__name__] = function
-    return environment
-
-
 # What the template shows of a result
-
-
-def number(value: Any, digits: int = 8) -> Markup:
-    """A number with that many digits, powers of ten as such; other values as their text."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return escape("" if value is None else value)
-    value = float(value)
-    if not math.isfinite(value):
-        return escape("not a number" if math.isnan(value) else "∞" if value > 0 else "−∞")
-    plainly = value == 0 or 1e-3 <= abs(value) < 10**digits
-    mantissa, _, exponent = (f"{value:.{digits}g}" if plainly else f"{value:.{digits - 1}e}").partition("e")
-    mantissa = mantissa if plainly else mantissa.rstrip("0").rstrip(".")
-    power = Markup("\u202f×\u202f10<sup>{}</sup>").format(_minus(str(int(exponent)))) if exponent else ""
-    return Markup('<span class="number">{}{}</span>').format(_minus(mantissa), power)
-
-
-def _minus(digits: str) -> str:
-    return digits.replace("-", "−")
 
 
 def comparison(e: Evidence) -> Markup:
@@ -190,105 +142,4 @@ def witnessed(result: Result) -> str:
     witness = (against.witness if against else None) or {}
     instance = {key: witness[key] for key in sorted(KEYS) if key in witness}
     complete = result.claim.search is not None and KEYS - {"weight"} <= set(instance)
-    return shlex.quote(json.dumps(instance, default=_jsonable)) if complete else ""
-
-
-def linked(source: str) -> Markup:
-    """A source with its arXiv numbers, DOIs and addresses as links."""
-    parts, end = [], 0
-    for found in _LINK.finditer(source):
-        arxiv, doi, url = found.group("arxiv", "doi", "url")
-        target = f"https://arxiv.org/abs/{arxiv}" if arxiv else f"https://doi.org/{doi}" if doi else url
-        parts += [escape(source[end : found.start()]), Markup('<a href="{}">{}</a>').format(target, found[0])]
-        end = found.end()
-    return Markup("").join([*parts, escape(source[end:])])
-
-
-def exact(value: Any) -> str:
-    """A witness's value with all its digits, as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_jsonable)
-
-
-def _jsonable(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
-
-
-# Figures
-
-
-def _picture(figure: Figure, stem: str, prefix: str) -> tuple[str, Markup, set[str]]:
-    """(caption, SVG to be inlined, colours to be lightened on a dark page)."""
-    figure = copy.deepcopy(figure)  # drawing moves the axes of a constrained layout: the next drawing would differ
-    top = figure.get_suptitle()
-    titles = [top] if top else [a.get_title(loc) for a in figure.axes for loc in ("left", "center", "right")]
-    title = max(titles, key=bool, default="") if sum(map(bool, titles)) == 1 else ""
-    caption = str(figure.get_label() or title or stem.replace("-", " ").replace("_", " "))
-    for text in figure.findobj(Text):  # what the caption says need not stand in the picture too
-        text.set_visible(text.get_visible() and not title == caption == text.get_text())
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "moe_theory", "svg.fonttype": "path", "svg.image_inline": True}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return caption, *_inlined(buffer.getvalue(), plain(caption), prefix)
-
-
-def _inlined(svg: str, label: str, prefix: str) -> tuple[Markup, set[str]]:
-    """An SVG file's root as part of a page: ids of its own, and colours that follow the page's."""
-    root = ElementTree.fromstring(svg)
-    referenced = re.findall(r'(?:href="|url\()#([^")]+)', svg)
-    ids = {name: f"{prefix}-{i}" for i, name in enumerate(dict.fromkeys(referenced))}
-    found = {c for c in _COLOUR.findall(svg) if not _neutral(c)}
-    colours = found if len(found) <= PALETTE else set()
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-        attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
-        name = ids.get(attributes.pop("id", ""))
-        element.attrib.clear()
-        for key, value in attributes.items():
-            value = re.sub(r"#([^\s\")]+)", lambda m: "#" + ids.get(m[1], m[1]), value) if "#" in value else value
-            element.set(key, _COLOUR.sub(lambda m: _paint(m[1], colours), value) if key == "style" else value)
-        if name is not None:
-            element.set("id", name)
-        element.text = element.tail = None
-        for child in [c for c in element if c.tag.endswith(("}metadata", "}style"))]:
-            element.remove(child)
-    width, height = (float(n) for n in root.attrib["viewBox"].split()[2:])
-    root.attrib.pop("version", None)
-    size = {"width": f"{width * 4 / 3:.0f}", "height": f"{height * 4 / 3:.0f}"}
-    root.attrib |= {**size, "role": "img", "aria-label": label}
-    title = ElementTree.Element("title")
-    title.text = label
-    root.insert(0, title)
-    return Markup(ElementTree.tostring(root, encoding="unicode")), colours
-
-
-def _neutral(colour: str) -> bool:
-    """Ink or paper."""
-    rgb = _rgb(colour)
-    return max(rgb) - min(rgb) <= 16 and (max(rgb) <= 0x66 or min(rgb) >= 0xF5)
-
-
-def _paint(colour: str, themed: set[str]) -> str:
-    """A colour for a style: the page's ink or paper, a variable that dark pages set, or itself."""
-    if _neutral(colour):
-        return "currentColor" if max(_rgb(colour)) <= 0x66 else "var(--paper)"
-    return f"var(--c{colour}, #{colour})" if colour in themed else f"#{colour}"
-
-
-def _on_dark(colour: str) -> str:
-    """The colour mixed with as much white as it takes to be read on the dark page."""
-    rgb = np.array(_rgb(colour), float)
-    for white in np.linspace(0, 1, 21):
-        mixed = rgb + white * (255 - rgb)
-        if (_luminance(mixed) + 0.05) / (_luminance(DARK_PAPER) + 0.05) >= CONTRAST:
-            break
-    return "#" + "".join(f"{round(c):02x}" for c in mixed)
-
-
-def _rgb(colour: str) -> tuple[int, ...]:
-    return tuple(bytes.fromhex(colour))
-
-
-def _luminance(rgb: Any) -> float:
-    """Relative luminance as WCAG defines it."""
-    c = np.asarray(rgb) / 255
-    return float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+    return shlex.quote(json.dumps(instance, default=jsonable)) if complete else ""

@@ -1,0 +1,59 @@
+"""How much can be proved at which radius: the bound on λ_max(M) beside the largest λ_max that was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from moe_theory.certify.adversary import Found, adversary
+from moe_theory.certify.certificate import Certificate
+from moe_theory.certify.make import METHODS
+from moe_theory.certify.region import Region
+from moe_theory.certify.relative import Prover
+from moe_theory.certify.rows import Statistics
+from moe_theory.laws.table import Finite
+from moe_theory.validation import Array
+
+REACH = 1.6  # times the certificate's radius: how far the curve goes
+POINTS = 11
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """radii: (k,). bounds: {method: the least bound on λ_max(M) it proves, (k,)}, inf where none. found: the largest
+    λ_max(M) a search came to, (k,). certificate: whose centre and shape they are."""
+
+    radii: Array
+    bounds: dict[str, Array]
+    found: Array
+    certificate: Certificate
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def radius_curve(
+    data: Finite,
+    certificate: Certificate,
+    radii: Sequence[float] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Curve:
+    """The curve around a certificate's centre, on the data it is about; by default for radii up to REACH times its own
+    (or to 1 where it has none)."""
+    statistics = Statistics(certificate.model, data)
+    end = REACH * certificate.radius or 1.0
+    grid = np.linspace(0, end, POINTS + 1)[1:] if radii is None else np.asarray(radii, dtype=float)
+    centre = replace(certificate.region, radius=0.0)
+    bounds: dict[str, list[float]] = {method: [] for method in METHODS}
+    found: list[Found] = []
+    for i, radius in enumerate(grid):
+        region: Region = replace(centre, radius=float(radius))
+        for method in METHODS:
+            bounds[method].append(Prover.of(statistics, region, method).least())
+        found.append(adversary(statistics, region))
+        if progress is not None:
+            progress(i + 1)
+    # What was found in a smaller region lies in the larger ones too.
+    values = np.maximum.accumulate([f.value for f in found])
+    return Curve(grid, {name: np.array(v) for name, v in bounds.items()}, values, certificate)

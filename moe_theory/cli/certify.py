@@ -1,0 +1,166 @@
+"""`moe-theory certify DATA.csv`: a proof that EM converges linearly on a user's data, or why there is none."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from moe_theory.certify.certificate import Certificate
+from moe_theory.certify.make import certify as make
+from moe_theory.certify.region import Shape
+from moe_theory.cli.columns import read_data
+from moe_theory.cli.common import console, load_model, print_json, progress_bar
+from moe_theory.errors import InputError
+from moe_theory.files import check_ours, check_writable, write_atomically
+from moe_theory.laws import Data
+
+IMAGES = (".png", ".svg", ".pdf")
+
+
+@click.command()
+@click.argument("data_file", metavar="DATA.csv")
+@click.option("--model", "spec", default="symmetric-linear", show_default=True, help="Zoo name or FILE.py:NAME.")
+@click.option("--sigma", type=float, help="Noise scale of models that take one.")
+@click.option("--response", help="Column of the response.")
+@click.option("--features", help="Columns of the features, separated by commas; default: all others.")
+@click.option("--intercept", is_flag=True, help="Add a feature that is 1.")
+@click.option("--radius", type=float, help="Prove it on the ball of this radius; default: the largest provable.")
+@click.option("--alpha", type=float, help="Prove this α; default: the largest provable, or half of the centre's.")
+@click.option(
+    "--shape",
+    type=click.Choice(["euclidean", "ellipsoid"]),
+    default="euclidean",
+    show_default=True,
+    help="Distances as they are, or in the metric ∇²A (free of the features' units).",
+)
+@click.option("--cuts", type=int, default=0, show_default=True, help="Cut the region along so many coordinates.")
+@click.option("--restarts", type=int, default=8, show_default=True, help="Random starts of EM.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random starts and searches.")
+@click.option("--out", "out_file", help="Write the certificate to this file, for `moe-theory check`.")
+@click.option("--page", "page_file", help="Write a page for a referee as .html.")
+@click.option("--figure", "figure_file", help="Save the bound against the radius as .png, .svg or .pdf.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def certify(context: click.Context, data_file: str, spec: str, as_json: bool, **options: Any) -> None:
+    """Prove that EM converges linearly on DATA.csv, how fast, and from every start within which radius.
+
+        moe-theory certify DATA.csv --model symmetric-linear --response y --intercept --out CERT.json
+
+    The centre is where EM from random starts ends. Exit code 1 if nothing could be proved; then the reason says why.
+    """
+    model = load_model(spec, options["sigma"])
+    files = _files(options, data_file)
+    data = read_data(data_file, options["response"], options["features"], options["intercept"])
+    shape: Shape = options["shape"]
+    with console(stderr=True).status("", spinner="dots") as status:
+        if as_json:
+            status.stop()
+        certificate = make(
+            model,
+            data,
+            radius="largest" if options["radius"] is None else options["radius"],
+            alpha=options["alpha"],
+            shape=shape,
+            cuts=options["cuts"],
+            restarts=options["restarts"],
+            seed=options["seed"],
+            response=options["response"],
+            intercept=options["intercept"],
+            progress=status.update,
+        )
+    _write(certificate, data, files, Path(data_file).name)
+    if as_json:
+        print_json(certificate.to_dict() | {"data": data_file, "out": options["out_file"]})
+    else:
+        _show(certificate, data_file, options)
+    if not certificate.certified:
+        context.exit(1)
+
+
+def _files(options: dict[str, Any], data_file: str) -> dict[str, Path]:
+    """{option: path} of what is to be written: all writable, each a file of its own, no file of another's."""
+    taken, found = {Path(data_file).resolve(): "the data"}, {}
+    kinds = {"out": (".json",), "page": (".html",), "figure": IMAGES}
+    for name, endings in kinds.items():
+        text = options[f"{name}_file"]
+        if text is None:
+            continue
+        path = Path(text)
+        if path.suffix.lower() not in endings:
+            raise InputError(f"--{name}: expected a {' or '.join(endings)} file, got {text!r}")
+        check_writable(f"--{name}", path)
+        if path.resolve() in taken:
+            raise InputError(f"--{name}: expected a file of its own, got {taken[path.resolve()]}, {text!r}")
+        taken[path.resolve()] = f"that of --{name}"
+        found[name] = path
+    if "out" in found:
+        check_ours("--out", found["out"], '"certificate": "moe-theory"')
+    if "page" in found:
+        check_ours("--page", found["page"], 'content="moe-theory"')
+    return found
+
+
+def _write(certificate: Certificate, data: Data, files: dict[str, Path], name: str) -> None:
+    if not certificate.certified:
+        if files:
+            click.echo(
+                f"not written, as nothing was proved: {', '.join(str(path) for path in files.values())}", err=True
+            )
+        return
+    if "page" in files or "figure" in files:
+        from moe_theory.certify.curve import POINTS, radius_curve
+        from moe_theory.report.certificate import certificate_figure, certificate_page
+
+        bar, task = progress_bar(POINTS)
+        with bar:
+            bar.update(task, description="bound against radius")
+            curve = radius_curve(data, certificate, progress=lambda done: bar.update(task, completed=done))
+        if "figure" in files:
+            buffer = io.BytesIO()
+            figure = certificate_figure(curve, f"{certificate.model.name} on {name}")
+            figure.savefig(buffer, format=files["figure"].suffix[1:].lower(), dpi=160)
+            write_atomically(files["figure"], buffer.getvalue())
+        if "page" in files:
+            write_atomically(files["page"], certificate_page(certificate, curve, name).encode())
+    if "out" in files:
+        certificate.save(files["out"])
+
+
+def _show(c: Certificate, data_file: str, options: dict[str, Any]) -> None:
+    out = console()
+    norm = "‖θ - c‖" if c.region.factor is None else "‖θ - c‖ in the metric ∇²A(c)"
+    if not c.certified or c.basin is None:
+        click.echo(f"No certificate: {c.reason}.")
+        click.echo(f"λ_max(M(c)) = {c.lambda_centre:.8g}" if c.lambda_centre == c.lambda_centre else "")
+        return
+    table = Table(title=f"EM for {c.model.name} on {Path(data_file).name}", title_justify="left", title_style="bold")
+    table.add_column("proved")
+    table.add_column("value", justify="right")
+    feature = list(c.source.features or ())
+    rows = [
+        (f"L is α-strongly convex relative to A for {norm} ≤", f"{c.radius:.6g}"),
+        ("with α =", f"{c.alpha:.8f}"),
+        ("that is λ_max(M(θ)) ≤", f"{c.lambda_upper:.8f}"),
+        ("   (largest found by search)", f"{c.found.value:.8f}"),
+        ("one stationary point θ̂ there, within", f"{c.basin.distance:.3g}"),
+        (f"EM converges to it from every start with {norm} ≤", f"{c.basin.radius:.6g}"),
+        ("   and from every start with B_A(θ̂‖θ) <", f"{c.basin.divergence:.6g}"),
+        (f"B_A(θ̂‖θ_T+1) ≤ {1 - c.alpha:.6g}^T B_A(θ̂‖θ_1): iterations for a millionth", f"{c.iterations()}"),
+    ]
+    for text, value in rows:
+        table.add_row(text, value)
+    out.print(table)
+    for predictor, low, high in zip(c.model.predictors, c.lower, c.upper, strict=True):  # type: ignore[arg-type]
+        labels = feature or [f"x{j + 1}" for j in range(len(low))]
+        pairs = ", ".join(
+            f"{f} {(a + b) / 2:.8g} ± {(b - a) / 2:.1e}" for f, a, b in zip(labels, low, high, strict=True)
+        )
+        click.echo(f"θ̂ {predictor}: {pairs}")
+    bounds = ", ".join(f"{name} {value:.4g}" for name, value in c.bounds.items())
+    click.echo(f"{c.source.rows} rows; bounds on λ_max(M) by method: {bounds}; {c.seconds:.1f} s")
+    if options["out_file"]:
+        click.echo(f"Prove it again, independently: moe-theory check {options['out_file']} {data_file}")
