@@ -36,7 +36,7 @@ class Curve:
 def radius_curve(
     data: Finite,
     certificate: Certificate,
-    radii: Sequence[float] | None = None,
+    radii: Sequence[float] | None = None,  # ascending
     progress: Callable[[int], None] | None = None,
 ) -> Curve:
     """The curve around a certificate's centre, on the data it is about; by default for radii up to REACH times its own
@@ -54,6 +54,7 @@ def radius_curve(
         found.append(adversary(statistics, region))
         if progress is not None:
             progress(i + 1)
-    # What was found in a smaller region lies in the larger ones too.
+    # What was found in a smaller region lies in the larger ones too, and what was proved of a larger one holds on it.
     values = np.maximum.accumulate([f.value for f in found])
-    return Curve(grid, {name: np.array(v) for name, v in bounds.items()}, values, certificate)
+    proved = {name: np.minimum.accumulate(v[::-1])[::-1] for name, v in bounds.items()}
+    return Curve(grid, proved, values, certificate)
