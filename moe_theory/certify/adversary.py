@@ -15,7 +15,7 @@ from moe_theory.operators import missing_information_matrix
 from moe_theory.validation import Array
 
 ASCENTS = 30  # steps of one search
-MANY = 50_000  # rows beyond which the search is made on a thin sample
+MANY = 20_000  # rows beyond which the search is made on a thin sample
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,19 +82,27 @@ class Centre:
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """On a region: I_{z|x,y} ⪯ missing, below ⪯ ∇²A ⪯ above."""
+    """On a region: I_{z|x,y} ⪯ missing, below ⪯ ∇²A."""
 
     missing: Form
     below: Form
-    above: Form
+
+
+def above(centre: Centre, region: Region) -> Form:
+    """∇²A ⪯ this on a whole ball or ellipsoid, by the worst case of every row."""
+    grams = []
+    for r in centre.rows:
+        highs = np.array([most(*t.on(region, r.block.x).ends) for t in r.terms])
+        grams.append(scaled_grams(r.block.x, highs.reshape(-1, len(r.block.y)) * r.block.weight))
+    return centre.quadratic + centre.form(_terms(centre, np.sum(grams, axis=0)))
 
 
 def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None = None) -> Bounds:
-    """The three forms for a region, from one pass over its centre's rows. whole: for a cell, the centre of what
+    """The two forms for a region, from one pass over its centre's rows. whole: for a cell, the centre of what
     it is a cell of."""
     (m, d), terms = centre.theta.shape, centre.statistics.terms
     pairs, triples = _combinations(m, 2), _combinations(m, 3)
-    counts = np.cumsum([len(pairs), len(terms), len(terms), len(triples) * d])
+    counts = np.cumsum([len(pairs), len(terms), len(triples) * d])
     sums: list[Array] = []
     widest = np.zeros((1 + len(terms), m, d))
     around: Iterable[Centred | None] = itertools.repeat(None) if whole is None else whole.rows
@@ -102,8 +110,7 @@ def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None 
         x = r.block.x
         label, *varying = _intervals(r, region, outer)
         tops, lows = _top(label, method), [_low(t, method) for t in varying]
-        highs = [most(*t.ends) for t in varying]
-        scales = [*(tops[0] * _product(r.label.slopes, pair) for pair in pairs), *(low[0] for low in lows), *highs]
+        scales = [*(tops[0] * _product(r.label.slopes, pair) for pair in pairs), *(low[0] for low in lows)]
         if method == "taylor":
             moves = [*(tops[1] * _product(r.label.slopes, triple) for triple in triples), *(low[1] for low in lows)]
             scales += [move * x[j] for move in moves for j in range(d)]
@@ -112,9 +119,9 @@ def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None 
             for k, (_, slopes) in enumerate(terms):
                 widest[1 + k] = np.maximum(widest[1 + k], np.outer(np.abs(slopes), far))
         sums.append(scaled_grams(x, np.array(scales) * r.block.weight))
-    own, low, high, third, fourth = np.split(np.sum(sums, axis=0), counts)
+    own, low, third, fourth = np.split(np.sum(sums, axis=0), counts)
     missing = centre.form(_spread(dict(zip(pairs, own, strict=True)), m, d))
-    below, above = (centre.form(_terms(centre, grams)) for grams in (low, high))
+    below = centre.form(_terms(centre, low))
     if method == "taylor":
         tensor, change = np.zeros((2, m, d, m, d, m, d))
         for triple, part in zip(triples, third.reshape(-1, d, d, d), strict=True):
@@ -124,7 +131,7 @@ def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None 
             change += weight * np.einsum("a,b,c,jkl->ajbkcl", slopes, slopes, slopes, part)
         missing = _sloping(missing, tensor, widest[0], region)
         below = _sloping(below, change, np.sum(widest[1:], axis=0), region)
-    return Bounds(missing, centre.quadratic + below, centre.quadratic + above)
+    return Bounds(missing, centre.quadratic + below)
 
 
 def _intervals(r: Centred, region: Region, outer: Centred | None) -> list[Interval]:

@@ -67,6 +67,8 @@ class Certificate:
     upper: Array | None = None
     bounds: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    supported: bool = False
+    error: float = math.nan
 
     @property
     def radius(self) -> float:
@@ -90,9 +92,10 @@ class Certificate:
         return {
             "certified": self.certified,
             "reason": self.reason,
+            "supported": self.supported,
             "alpha": _finite(self.alpha),
             "radius": self.radius,
-            "basin_radius": self.basin_radius if self.certified else None,
+            "basin_radius": self.basin_radius if self.certified or self.supported else None,
             "basin_divergence": self.basin.divergence if self.basin else None,
             "lambda_upper": _finite(self.lambda_upper),
             "lambda_found": _finite(self.found.value),

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from moe_theory.certify.adversary import Found, adversary
 from moe_theory.certify.certificate import Certificate
-from moe_theory.certify.make import METHODS
+from moe_theory.certify.maker import METHODS
 from moe_theory.certify.region import Region
 from moe_theory.certify.relative import Prover
 from moe_theory.certify.rows import Statistics

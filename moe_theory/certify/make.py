@@ -4,44 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from functools import cached_property
+from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from moe_theory.algorithms.fit import fit
-from moe_theory.certify.adversary import Found, adversary, thinned
-from moe_theory.certify.basin import basin, box
-from moe_theory.certify.bounds import Centre, Method
+from moe_theory.certify.adversary import Found
+from moe_theory.certify.bounds import Method
 from moe_theory.certify.certificate import Certificate, Source
-from moe_theory.certify.region import Region, Shape, ellipsoid_factor, pieces_of
-from moe_theory.certify.relative import Prover
-from moe_theory.certify.rounding import UP, gamma
+from moe_theory.certify.maker import METHODS, Maker
+from moe_theory.certify.region import Region, Shape
 from moe_theory.certify.rows import Statistics
 from moe_theory.errors import InputError, UnprovableError
-from moe_theory.laws import Data
+from moe_theory.laws import Data, Law, Population
 from moe_theory.laws.table import Finite
 from moe_theory.model import Model
-from moe_theory.operators import complete_information, missing_information_matrix
+from moe_theory.symbolic.two_labels import two_labels
 from moe_theory.validation import Array, positive_number, unit_interval, whole_number
 
-GRAIN = 2.0**-40  # of an α that is found: 1 - α is exact then
-RADIUS = 0.005  # relative: how near to the largest provable radius one is looked for
-SCOUTS = 40_000  # rows on which a radius is looked for before it is proved on all
-METHODS: tuple[Method, ...] = ("worst-case", "taylor")
-PIECES = 4  # per coordinate that is cut
-KEPT = 8  # provers
 
-
-@threadpool_limits.wrap(limits=1, user_api="blas")
 def certify(
     model: Model,
-    data: Finite,
+    data: Law,
     centre: ArrayLike | None = None,
     radius: float | Literal["largest"] = "largest",
     alpha: float | None = None,
@@ -57,12 +43,13 @@ def certify(
 ) -> Certificate:
     """Prove that EM for a flat two-label `model` converges linearly on `data`, from every start around `centre`.
 
-    centre: (m, d), by default the best of `restarts` EM runs. radius: of the ball ‖θ-c‖ <= radius, or with
-    shape="ellipsoid" of {c + Gz : ‖z‖ <= radius}, G'_aH_aG_a = I for the diagonal blocks H_a of ∇²A(c): that one does
-    not depend on the features' units. alpha: the strong convexity to be proved. Given one, the other is made as large
-    as can be proved; given neither, alpha is half of what holds at the centre. method: "worst-case", "taylor", or the
-    better of the two. cuts: coordinates along which the region is cut in PIECES (those that help most are chosen);
-    response, intercept: what the file says of the columns (see `Source`).
+    data: a table; a `Population` (one or two features) gives a certificate that is `supported` only. centre: (m, d), by
+    default the best of `restarts` EM runs. radius: of the ball ‖θ-c‖ <= radius, or with shape="ellipsoid" of
+    {c + Gz : ‖z‖ <= radius}, G'_aH_aG_a = I for the diagonal blocks H_a of ∇²A(c): that one does not depend on the
+    features' units. alpha: the strong convexity to be proved. Given one, the other is made as large as can be proved;
+    given neither, alpha is half of what holds at the centre. method: "worst-case", "taylor", or the better of the two.
+    cuts: coordinates along which the region is cut in PIECES (those that help most are chosen). response, intercept:
+    what the file says of the columns (see `Source`).
 
     What cannot be proved is a `Certificate` with its reason. Raises InputError for bad arguments and for models that
     are not flat with two labels (`two_labels`). All bounds hold in real arithmetic: rounding is accounted for, given
@@ -71,37 +58,69 @@ def certify(
     Proved form: arXiv 2411.06056, Theorem 4.2 (3), as B_A(θ̂‖θ_{T+1}) <= (1-α)^T B_A(θ̂‖θ_1); see `basin`.
 
     >>> import numpy as np
+    >>> from moe_theory.laws import Data
+    >>> from moe_theory.zoo import symmetric_linear
     >>> x = np.column_stack([np.ones(40), np.linspace(-1, 1, 40)])
     >>> y = np.where(np.arange(40) % 2, 4.0, -4.0) * (1 + 0.1 * x[:, 1])
-    >>> from moe_theory.zoo import symmetric_linear
     >>> found = certify(symmetric_linear(), Data(x, y), radius=0.1)
     >>> found.certified, found.found.value <= found.lambda_upper <= 0.1
     (True, True)
     """
-    clock = time.perf_counter()
-    tell = progress or (lambda _: None)
-    if not isinstance(data, Finite):
-        raise InputError(f"data: expected a table (Data or Finite), got {type(data).__name__}; see certified_rate")
-    if radius != "largest":
-        radius = positive_number("radius", radius)
-    if alpha is not None:
-        alpha = unit_interval("alpha", alpha)
+    options: dict[str, Any] = {
+        "radius": radius if radius == "largest" else positive_number("radius", radius),
+        "alpha": None if alpha is None else unit_interval("alpha", alpha),
+        "shape": shape,
+        "method": method,
+        "cuts": whole_number("cuts", cuts),
+        "seed": whole_number("seed", seed),
+        "progress": progress or (lambda _: None),
+    }
     if shape not in ("euclidean", "ellipsoid"):
         raise InputError(f"shape: expected euclidean or ellipsoid, got {shape!r}")
     if method not in (*METHODS, "sharpest"):
         raise InputError(f"method: expected {', '.join(METHODS)} or sharpest, got {method!r}")
-    whole_number("cuts", cuts)
-    tell("rows")
-    statistics = Statistics(model, data)
-    theta, trouble = (None, "") if centre is None else (model.check_theta("centre", centre, data.dimension), "")
-    if theta is None:
-        tell("EM from random starts")
+    if isinstance(data, Population):
+        from moe_theory.certify.supported import certify_population
+
+        return certify_population(model, data, centre, **options)
+    if not isinstance(data, Finite):
+        raise InputError(f"data: expected a table (Data or Finite) or a Population, got {type(data).__name__}")
+    two_labels(model)  # a model that cannot be certified is refused before it is fitted
+    trouble = ""
+    if centre is None:
+        options["progress"]("EM from random starts")
         best = fit(model, data, restarts, seed).best
         theta = best.last
         if best.reason != "converged":
             trouble = f"no stationary point to put the centre at: EM ended {best.reason} {best.message}".rstrip()
+    else:
+        theta = model.check_theta("centre", centre, data.dimension)
+    return certify_rows(model, data, theta, **options, trouble=trouble, response=response, intercept=intercept)
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def certify_rows(
+    model: Model,
+    data: Finite,
+    theta: Array,
+    *,
+    radius: float | Literal["largest"],
+    alpha: float | None,
+    shape: Shape,
+    method: Method | Literal["sharpest"],
+    cuts: int,
+    seed: int,
+    progress: Callable[[str], None],
+    trouble: str = "",
+    response: str | None = None,
+    intercept: bool = False,
+) -> Certificate:
+    """`certify` around θ, its arguments checked. trouble: why that is no centre."""
+    clock = time.perf_counter()
+    progress("rows")
+    methods = METHODS if method == "sharpest" else (method,)
+    maker = Maker(Statistics(model, data), theta, shape, methods, cuts, seed, progress)
     names = data.names if isinstance(data, Data) else None
-    maker = _Maker(statistics, theta, shape, METHODS if method == "sharpest" else (method,), cuts, seed, tell)
     known: dict[str, Any] = {
         "model": model,
         "source": Source(len(data), names, response, intercept, data.digest),
@@ -110,7 +129,7 @@ def certify(
         "lambda_upper": math.inf,
         "lambda_centre": math.nan,
         "found": Found(math.nan, theta),
-        "method": maker.methods[-1],
+        "method": methods[-1],
     }
     try:
         if trouble:
@@ -121,209 +140,3 @@ def certify(
     except UnprovableError as error:
         reason = str(error)
     return Certificate(certified=not reason, reason=reason, seconds=time.perf_counter() - clock, **known)
-
-
-@dataclass(frozen=True, eq=False)
-class _Maker:
-    """One model, data set and centre, whatever the region's size."""
-
-    statistics: Statistics
-    theta: Array
-    shape: Shape
-    methods: tuple[Method, ...]
-    cuts: int
-    seed: int
-    tell: Callable[[str], None]
-    kept: dict[Any, Prover] = field(default_factory=dict)
-
-    def steps(self, radius: float | str, alpha: float | None) -> Iterator[dict[str, Any]]:
-        """What is known of the certificate, step by step; UnprovableError where it cannot go on."""
-        level = 1.0 if alpha is None else 1 - alpha
-        yield {"lambda_centre": self.at_centre, "found": Found(self.at_centre, self.theta)}
-        if not self.at_centre < level:
-            goal = "1" if alpha is None else f"1 - α = {level:.6g}"
-            raise UnprovableError(f"λ_max(M(c)) = {self.at_centre:.6g} at the centre itself, which is not below {goal}")
-        if radius == "largest":
-            alpha = alpha if alpha is not None else _coarse((1 - self.at_centre) / 2)
-            level = 1 - alpha
-            yield {"alpha": alpha}
-            radius = self.largest(alpha)
-        region = self.region(float(radius))
-        self.tell("search for the largest λ_max")
-        found = adversary(self.statistics, region, seed=self.seed)
-        yield {"region": region, "found": found}
-        if not found.value < level:
-            where = "at the centre" if found.theta is self.theta else "at a point of the region (`found`)"
-            raise UnprovableError(f"λ_max(M) = {found.value:.6g} {where}, which is not below {level:.6g}")
-        self.tell("proof")
-        proofs = self.proofs(region)
-        best = min(proofs, key=lambda proof: proof.upper)
-        yield {
-            "bounds": {proof.label: proof.upper for proof in proofs},
-            "lambda_upper": best.upper,
-            "method": best.method,
-            "cuts": tuple(best.cuts.items()),
-        }
-        proved = best.alpha(alpha)
-        if proved is None:
-            raise UnprovableError(
-                f"the bound on λ_max(M) over the region is {best.upper:.6g}, not below {level:.6g}, though no more than"
-                f" {found.value:.6g} was found there: a smaller radius can be proved"
-            )
-        yield {"alpha": proved, "lambda_upper": 1 - proved}
-        gradient, mu = self.gradient(region), max(self.prover(region, m).lower(region.matrix) for m in self.methods)
-        upper = lambda within: self.prover(self.region(within), "worst-case").upper(region.matrix)
-        settled = basin(region.radius, proved, gradient, mu, upper)
-        if settled is None:
-            within = gradient / (proved * mu) if mu > 0 else math.inf
-            raise UnprovableError(
-                f"a stationary point is proved within {within:.3g} of the centre only, which is not below the radius"
-                f" {region.radius:.6g}: take a centre at which EM has converged"
-            )
-        lower, higher = box(self.theta, region.matrix, settled.distance)
-        yield {"basin": settled, "lower": lower, "upper": higher}
-
-    # What does not depend on the radius --------------------------------------------------------------------
-
-    @cached_property
-    def at_centre(self) -> float:
-        """λ_max(M(c))."""
-        try:
-            return missing_information_matrix(self.statistics.model, self.statistics.law, self.theta).lambda_max
-        except InputError as error:
-            raise UnprovableError(f"∇²A is not positive definite at the centre ({error})") from error
-
-    @cached_property
-    def centre(self) -> Centre:
-        return Centre(self.statistics, self.theta, np.abs(self.theta))
-
-    @cached_property
-    def factor(self) -> Array | None:
-        """G's blocks, None for I."""
-        if self.shape == "euclidean":
-            return None
-        complete = complete_information(self.statistics.model, self.statistics.law, self.theta)
-        return ellipsoid_factor(complete, *self.theta.shape)
-
-    def region(self, radius: float) -> Region:
-        """The ball or ellipsoid of that radius."""
-        return Region(self.theta, self.factor, radius)
-
-    # Proofs ------------------------------------------------------------------------------------------------
-
-    def largest(self, alpha: float) -> float:
-        """The largest radius, to RADIUS, at which α can be proved; looked for on some of the rows if they are many."""
-        law = self.statistics.law
-        if len(law) > 2 * SCOUTS:
-            scouts = replace(self, statistics=Statistics(self.statistics.model, thinned(law, SCOUTS)), kept={})
-            radius = scouts._largest(alpha)
-        else:
-            radius = self._largest(alpha)
-        for _ in range(40):
-            if self.holds(radius, alpha):
-                return radius
-            radius *= 0.98 if len(law) > 2 * SCOUTS else 1 - RADIUS
-        raise UnprovableError(f"no radius was found at which λ_max(M) ≤ {1 - alpha:.6g} could be proved")
-
-    def _largest(self, alpha: float) -> float:
-        def holds(radius: float) -> bool:
-            self.tell(f"radius {radius:.4g}")
-            return self.holds(radius, alpha)
-
-        low, high = 0.0, 0.1 * (1 + float(np.linalg.norm(self.theta)) if self.shape == "euclidean" else 1.0)
-        while high > 1e-12 and not holds(high):
-            high /= 4
-        if high <= 1e-12:
-            raise UnprovableError(f"λ_max(M) ≤ {1 - alpha:.6g} could not be proved on any ball: rounding is in the way")
-        while holds(2 * high) and high < 1e6:
-            high *= 2
-        low, high = high, 2 * high
-        while high - low > RADIUS * low:
-            middle = math.sqrt(low * high)
-            low, high = (middle, high) if holds(middle) else (low, middle)
-        return low
-
-    def holds(self, radius: float, alpha: float) -> bool:
-        """Whether α is proved for that radius, by any of the methods, without cuts."""
-        region = self.region(radius)
-        return any(self.prover(region, method).holds(_below(alpha)) for method in self.methods)
-
-    def prover(self, region: Region, method: Method, cuts: Mapping[int, int] | None = None) -> Prover:
-        """What is proved of a region; kept, as several questions are asked of it."""
-        key = (region.radius, method, tuple((cuts or {}).items()))
-        if key not in self.kept:
-            if len(self.kept) >= KEPT:
-                self.kept.pop(next(iter(self.kept)))
-            pieces = pieces_of(cuts or {}, self.theta.shape[1])
-            self.kept[key] = Prover.of(self.statistics, region, method, pieces, self.centre)
-        return self.kept[key]
-
-    def proofs(self, region: Region) -> list[_Proof]:
-        """The best bound of every method, and with the cuts that help most, one coordinate at a time."""
-        made = [_Proof(self, region, method) for method in self.methods]
-        chosen: dict[int, int] = {}
-        for _ in range(self.cuts):
-            left = [k for k in self._promising(region) if k not in chosen]
-            options = [_Proof(self, region, method, chosen | {k: PIECES}) for method in self.methods for k in left]
-            if not options:
-                break
-            made.append(min(options, key=lambda proof: proof.upper))
-            chosen = made[-1].cuts
-        return made
-
-    def _promising(self, region: Region) -> list[int]:
-        """Coordinates of z that are worth a cut: per predictor the two along which its own value changes most."""
-        m, d = self.theta.shape
-        along = np.abs(self.theta.ravel() @ region.matrix).reshape(m, d)
-        order = np.argsort(-along, axis=1)[:, :2]
-        return [a * d + int(j) for a in range(m) for j in order[a]]
-
-    def gradient(self, region: Region) -> float:
-        """≥ ‖G'∇L(c)‖."""
-        value, error = self.centre.gradient
-        g, p = np.abs(region.matrix), self.theta.size
-        off = g.T @ (error + gamma(p + 4) * np.abs(value)).ravel()
-        return UP * float(np.linalg.norm(np.abs(region.matrix.T @ value.ravel()) + off)) + 1e-300
-
-
-@dataclass(frozen=True, eq=False)
-class _Proof:
-    """One way to bound λ_max(M) over a region. cuts: {coordinate of z: pieces}."""
-
-    maker: _Maker
-    region: Region
-    method: Method
-    cuts: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        return self.method + (f", {len(self.cuts)} cut{'s' * (len(self.cuts) > 1)}" if self.cuts else "")
-
-    @cached_property
-    def prover(self) -> Prover:
-        return self.maker.prover(self.region, self.method, self.cuts)
-
-    @cached_property
-    def upper(self) -> float:
-        """The least bound."""
-        return self.prover.least()
-
-    def alpha(self, wanted: float | None) -> float | None:
-        """The α proved: the one that is wanted, or the largest; None if there is none."""
-        if wanted is not None:
-            return wanted if self.prover.holds(_below(wanted)) else None
-        alpha = _coarse(1 - self.upper)
-        while alpha > 0 and not self.prover.holds(_below(alpha)):
-            alpha -= GRAIN
-        return alpha if alpha > 0 else None
-
-
-def _coarse(alpha: float) -> float:
-    """α rounded down to GRAIN, so that 1 - α is exact; 0 for what is not positive."""
-    return math.floor(alpha / GRAIN) * GRAIN if alpha > 0 else 0.0
-
-
-def _below(alpha: float) -> float:
-    """The largest double not above 1 - α."""
-    level = 1 - alpha
-    return level if Fraction(level) <= 1 - Fraction(alpha) else math.nextafter(level, 0.0)

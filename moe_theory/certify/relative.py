@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from moe_theory.certify.bounds import Bounds, Centre, Method, bounds
+from moe_theory.certify.bounds import Bounds, Centre, Method, above, bounds
 from moe_theory.certify.forms import Form
 from moe_theory.certify.region import Region
 from moe_theory.certify.rows import Statistics
@@ -64,9 +64,10 @@ class Prover:
         """μ with μI ⪯ G'∇²AG on the region, G (p, p)."""
         return min(cell.below.congruent(factor.T).least() for cell in self.cells)
 
-    def upper(self, factor: Array) -> float:
-        """ν with G'∇²AG ⪯ νI on the region, G (p, p)."""
-        return max(-(-1.0 * cell.above).congruent(factor.T).least() for cell in self.cells)
+
+def upper_curvature(centre: Centre, region: Region) -> float:
+    """ν with G'∇²AG ⪯ νI on a ball or ellipsoid around the centre."""
+    return -(-1.0 * above(centre, region)).congruent(region.matrix.T).least()
 
 
 def _positive(form: Form) -> bool:
