@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from moe_theory.analysis.snr import snr_boundary, snr_map
     from moe_theory.analysis.symmetry import distance
     from moe_theory.atoms import expit, log_expit, log_normal, softplus
-    from moe_theory.certify import Certificate, certify
+    from moe_theory.certificates import Certificate, certify
     from moe_theory.errors import (
         CurvedModelError,
         DerivationError,
@@ -76,7 +76,7 @@ _HOME = {
     "moe_theory.analysis.conditions": "conditions",
     "moe_theory.analysis.snr": "snr_boundary snr_map",
     "moe_theory.analysis.symmetry": "distance",
-    "moe_theory.certify": "Certificate certify",
+    "moe_theory.certificates": "Certificate certify",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
     "moe_theory.estimators": "MixtureOfExpertsClassifier MixtureOfExpertsRegressor",
     "moe_theory.evaluation": "Penalty evaluate",

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from moe_theory.certify.certificate import Certificate
-from moe_theory.certify.make import certify as make
-from moe_theory.certify.region import Shape
+from moe_theory.certificates.certificate import Certificate
+from moe_theory.certificates.make import certify as make
+from moe_theory.certificates.region import Shape
 from moe_theory.cli.columns import read_data
 from moe_theory.cli.common import console, load_model, print_json, progress_bar
 from moe_theory.errors import InputError
@@ -112,7 +112,7 @@ def _write(certificate: Certificate, data: Data, files: dict[str, Path], name: s
             )
         return
     if "page" in files or "figure" in files:
-        from moe_theory.certify.curve import POINTS, radius_curve
+        from moe_theory.certificates.curve import POINTS, radius_curve
         from moe_theory.report.certificate import certificate_figure, certificate_page
 
         bar, task = progress_bar(POINTS)

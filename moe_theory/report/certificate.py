@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from moe_theory.certify.certificate import Certificate
-from moe_theory.certify.curve import Curve
+from moe_theory.certificates.certificate import Certificate
+from moe_theory.certificates.curve import Curve
 from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
 from moe_theory.report.page import environment, versions
 from moe_theory.report.svg import on_dark, picture

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 import moe_theory
-from moe_theory.certify.adversary import Found
-from moe_theory.certify.basin import Basin
-from moe_theory.certify.region import Region
+from moe_theory.certificates.adversary import Found
+from moe_theory.certificates.basin import Basin
+from moe_theory.certificates.region import Region
 from moe_theory.errors import InputError
 from moe_theory.files import check_writable, write_atomically
 from moe_theory.model import Model

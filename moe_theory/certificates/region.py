@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import scipy.linalg
 
-from moe_theory.certify.rounding import SCALAR, UP, gamma
+from moe_theory.certificates.rounding import SCALAR, UP, gamma
 from moe_theory.errors import InputError
 from moe_theory.validation import Array
 

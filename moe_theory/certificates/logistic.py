@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moe_theory.certify.rounding import SCALAR
+from moe_theory.certificates.rounding import SCALAR
 from moe_theory.validation import Array
 
 PIECES = 4  # of the interval, in the remainder of a Taylor expansion

@@ -9,9 +9,9 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from moe_theory.certify.exact import ball_function, precision
-from moe_theory.certify.region import Region
-from moe_theory.certify.rounding import SCALAR, UNIT, UP, gamma
+from moe_theory.certificates.exact import ball_function, precision
+from moe_theory.certificates.region import Region
+from moe_theory.certificates.rounding import SCALAR, UNIT, UP, gamma
 from moe_theory.errors import InputError
 from moe_theory.laws.rows import Block
 from moe_theory.laws.table import Finite
@@ -102,9 +102,7 @@ class Statistics:
     """
 
     def __init__(self, model: Model, law: Finite) -> None:
-        if model.design is not None:
-            raise InputError(f"model: expected one whose predictors see all features, {model.name!r} has a design")
-        shape = two_labels(model)
+        shape = certifiable(model)
         self.model, self.law = model, law
         self.quadratic = np.array(shape.quadratic.tolist(), dtype=float)
         self.linear = np.array(shape.linear, dtype=float)
@@ -123,6 +121,13 @@ class Statistics:
             for block in law.rows(model, anywhere).blocks
         ]
         self.count = len(law)
+
+
+def certifiable(model: Model) -> TwoLabels:
+    """The model's shape, or InputError (CurvedModelError) that says why there is no certificate for it."""
+    if model.design is not None:
+        raise InputError(f"model: expected one whose predictors see all features, {model.name!r} has a design")
+    return two_labels(model)
 
 
 def centred(statistics: Statistics, theta: Array, size: Array) -> Iterator[Centred]:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_theory.certify.certificate import Certificate
-from moe_theory.certify.make import certify_rows
-from moe_theory.certify.maker import METHODS
-from moe_theory.certify.relative import Prover
-from moe_theory.certify.rows import Statistics
+from moe_theory.certificates.certificate import Certificate
+from moe_theory.certificates.make import certify_rows
+from moe_theory.certificates.maker import METHODS
+from moe_theory.certificates.relative import Prover
+from moe_theory.certificates.rows import Statistics
 from moe_theory.errors import InputError
 from moe_theory.kernels import kernels
 from moe_theory.laws import Population

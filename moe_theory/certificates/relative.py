@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from moe_theory.certify.bounds import Bounds, Centre, Method, above, bounds
-from moe_theory.certify.forms import Form
-from moe_theory.certify.region import Region
-from moe_theory.certify.rows import Statistics
+from moe_theory.certificates.bounds import Bounds, Centre, Method, above, bounds
+from moe_theory.certificates.forms import Form
+from moe_theory.certificates.region import Region
+from moe_theory.certificates.rows import Statistics
 from moe_theory.validation import Array
 
 FINE = 1e-4  # of λ: how near to the least provable one is looked for

@@ -11,17 +11,16 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from moe_theory.algorithms.fit import fit
-from moe_theory.certify.adversary import Found
-from moe_theory.certify.bounds import Method
-from moe_theory.certify.certificate import Certificate, Source
-from moe_theory.certify.maker import METHODS, Maker
-from moe_theory.certify.region import Region, Shape
-from moe_theory.certify.rows import Statistics
+from moe_theory.certificates.adversary import Found
+from moe_theory.certificates.bounds import Method
+from moe_theory.certificates.certificate import Certificate, Source
+from moe_theory.certificates.maker import METHODS, Maker
+from moe_theory.certificates.region import Region, Shape
+from moe_theory.certificates.rows import Statistics, certifiable
 from moe_theory.errors import InputError, UnprovableError
 from moe_theory.laws import Data, Law, Population
 from moe_theory.laws.table import Finite
 from moe_theory.model import Model
-from moe_theory.symbolic.two_labels import two_labels
 from moe_theory.validation import Array, positive_number, unit_interval, whole_number
 
 
@@ -80,12 +79,12 @@ def certify(
     if method not in (*METHODS, "sharpest"):
         raise InputError(f"method: expected {', '.join(METHODS)} or sharpest, got {method!r}")
     if isinstance(data, Population):
-        from moe_theory.certify.supported import certify_population
+        from moe_theory.certificates.supported import certify_population
 
         return certify_population(model, data, centre, **options)
     if not isinstance(data, Finite):
         raise InputError(f"data: expected a table (Data or Finite) or a Population, got {type(data).__name__}")
-    two_labels(model)  # a model that cannot be certified is refused before it is fitted
+    certifiable(model)  # a model that cannot be certified is refused before it is fitted
     trouble = ""
     if centre is None:
         options["progress"]("EM from random starts")

@@ -15,11 +15,11 @@ from typing import Literal
 
 import numpy as np
 
-from moe_theory.certify.forms import Form
-from moe_theory.certify.logistic import least, most, remainder, slope, variance
-from moe_theory.certify.region import Region
-from moe_theory.certify.rounding import SCALAR, TINY, UP, depth, gamma
-from moe_theory.certify.rows import SAFE, Centred, Interval, Statistics, centred, worst_error
+from moe_theory.certificates.forms import Form
+from moe_theory.certificates.logistic import least, most, remainder, slope, variance
+from moe_theory.certificates.region import Region
+from moe_theory.certificates.rounding import SCALAR, TINY, UP, depth, gamma
+from moe_theory.certificates.rows import SAFE, Centred, Interval, Statistics, centred, worst_error
 from moe_theory.errors import UnprovableError
 from moe_theory.laws.rows import scaled_grams
 from moe_theory.validation import Array

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from moe_theory.certify.adversary import Found, adversary
-from moe_theory.certify.certificate import Certificate
-from moe_theory.certify.maker import METHODS
-from moe_theory.certify.region import Region
-from moe_theory.certify.relative import Prover
-from moe_theory.certify.rows import Statistics
+from moe_theory.certificates.adversary import Found, adversary
+from moe_theory.certificates.certificate import Certificate
+from moe_theory.certificates.maker import METHODS
+from moe_theory.certificates.region import Region
+from moe_theory.certificates.relative import Prover
+from moe_theory.certificates.rows import Statistics
 from moe_theory.laws.table import Finite
 from moe_theory.validation import Array
 

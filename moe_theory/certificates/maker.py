@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from moe_theory.certify.adversary import Found, adversary, thinned
-from moe_theory.certify.basin import basin, box
-from moe_theory.certify.bounds import Centre, Method
-from moe_theory.certify.region import Region, Shape, ellipsoid_factor, pieces_of
-from moe_theory.certify.relative import Prover, upper_curvature
-from moe_theory.certify.rounding import UP, gamma
-from moe_theory.certify.rows import Statistics
+from moe_theory.certificates.adversary import Found, adversary, thinned
+from moe_theory.certificates.basin import basin, box
+from moe_theory.certificates.bounds import Centre, Method
+from moe_theory.certificates.region import Region, Shape, ellipsoid_factor, pieces_of
+from moe_theory.certificates.relative import Prover, upper_curvature
+from moe_theory.certificates.rounding import UP, gamma
+from moe_theory.certificates.rows import Statistics
 from moe_theory.errors import InputError, UnprovableError
 from moe_theory.operators import complete_information, missing_information_matrix
 from moe_theory.validation import Array

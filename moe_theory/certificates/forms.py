@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moe_theory.certify.rounding import TINY, UNIT, UP, gamma, norm_above, positive_definite
+from moe_theory.certificates.rounding import TINY, UNIT, UP, gamma, norm_above, positive_definite
 from moe_theory.validation import Array
 
 SLACK = 1e-9  # relative: how far below a computed eigenvalue the proved one may stay

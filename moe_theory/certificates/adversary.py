@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moe_theory.certify.logistic import slope
-from moe_theory.certify.region import Region
-from moe_theory.certify.rows import Statistics
+from moe_theory.certificates.logistic import slope
+from moe_theory.certificates.region import Region
+from moe_theory.certificates.rows import Statistics
 from moe_theory.errors import InputError
 from moe_theory.laws.table import Finite
 from moe_theory.operators import missing_information_matrix
