@@ -26,6 +26,7 @@ from moe_theory.validation import Array, unit_interval, whole_number
 @click.option("--sigma", type=float, help="Noise scale of models that take one.")
 @click.option("--dimension", type=int, help="Pad the truth with zeros to this many features.")
 @click.option("--alpha", type=float, help="Also say whether L is ALPHA-strongly convex relative to A there.")
+@click.option("--certified", is_flag=True, help="Enclose λ_max at the truth rigorously (symmetric models).")
 @click.option("--data", "data_file", help="CSV file with a header: fit by EM and compare with that very run.")
 @click.option("--response", help="Column of the response (with --data).")
 @click.option("--features", help="Columns of the features, separated by commas; default: all others (with --data).")
@@ -53,14 +54,14 @@ def rate(context: click.Context, model: str, as_json: bool, **options: Any) -> N
         unit_interval("alpha", options["alpha"])
     vectors = _vectors(declared, context.args)
     if options["data_file"] is not None:
-        if vectors:
-            raise InputError(f"--{next(iter(vectors))}: expected either a truth or --data, got both")
+        if vectors or options["certified"]:
+            raise InputError(f"--{next(iter(vectors), 'certified')}: expected either a truth or --data, got both")
         report = _on_data(declared, options, quiet=as_json)
     else:
         for name in ("response", "features", "figure_file"):
             if options[name]:
                 raise InputError(f"--{name.removesuffix('_file')}: expected only together with --data")
-        report = _at_truth(declared, vectors, options["dimension"])
+        report = _at_truth(declared, vectors, options["dimension"], options["certified"])
     if options["alpha"] is not None:
         report["strongly_convex"] = report["lambda_max"] <= 1 - options["alpha"]
     if as_json:
@@ -90,7 +91,7 @@ def _vectors(model: Model, arguments: list[str]) -> dict[str, Array]:
     return found
 
 
-def _at_truth(model: Model, vectors: dict[str, Array], dimension: int | None) -> dict[str, Any]:
+def _at_truth(model: Model, vectors: dict[str, Array], dimension: int | None, certified: bool) -> dict[str, Any]:
     missing = [f"--{name}" for name in model.predictors if name not in vectors]
     if missing:
         raise InputError(f"{missing[0]}: expected a truth ({', '.join(missing)}) or --data FILE.csv, got neither")
@@ -103,12 +104,17 @@ def _at_truth(model: Model, vectors: dict[str, Array], dimension: int | None) ->
         raise InputError(f"--{model.predictors[0]}: expected vectors of one length, got {got}")
     truth = model.theta(**{name: vectors[name] for name in model.predictors})
     point = model.theta(**{name: vectors.get(f"at-{name}", vectors[name]) for name in model.predictors})
+    at_truth = bool(np.array_equal(point, truth))
+    if certified and not at_truth:
+        raise InputError("--certified: expected the truth itself, got another point (--at-…)")
     prediction = predict_rate(model, Population(model, truth), point)
-    return {
-        **_predicted(prediction),
-        "dimension": truth.shape[1],
-        "at_truth": bool(np.array_equal(point, truth)),
-    }
+    found = {**_predicted(prediction), "dimension": truth.shape[1], "at_truth": at_truth}
+    if certified:
+        from moe_theory.certificates.population import certified_rate
+
+        enclosure = certified_rate(model, truth)
+        found |= {"lambda_lower": enclosure.lower, "lambda_upper": enclosure.upper}
+    return found
 
 
 def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, Any]:
@@ -185,6 +191,8 @@ def _show(model: Model, report: dict[str, Any]) -> None:
     out.print(table)
     error = report["error"]
     click.echo(f"λ_max = {report['lambda_max']:.12f} (error {error:.1e}), α = 1 - λ_max = {report['alpha']:.12f}")
+    if "lambda_upper" in report:
+        click.echo(f"certified: {report['lambda_lower']:.17g} ≤ λ_max ≤ {report['lambda_upper']:.17g}")
     if report["lambda_max"] >= 1:
         click.echo("λ_max ≥ 1: L is not strongly convex relative to A at this point; no linear rate follows here.")
     if "strongly_convex" in report:
