@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from moe_theory.analysis.symmetry import distance
     from moe_theory.atoms import expit, log_expit, log_normal, softplus
     from moe_theory.certificates import Certificate, certify
+    from moe_theory.certificates.checker import Checked, check, check_file
     from moe_theory.certificates.population import RateEnclosure, certified_rate
     from moe_theory.errors import (
         CurvedModelError,
@@ -78,6 +79,7 @@ _HOME = {
     "moe_theory.analysis.snr": "snr_boundary snr_map",
     "moe_theory.analysis.symmetry": "distance",
     "moe_theory.certificates": "Certificate certify",
+    "moe_theory.certificates.checker": "Checked check check_file",
     "moe_theory.certificates.population": "RateEnclosure certified_rate",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
     "moe_theory.estimators": "MixtureOfExpertsClassifier MixtureOfExpertsRegressor",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -61,7 +61,16 @@ def basin(radius: float, alpha: float, gradient: float, lower: float, upper: Cal
         if not r0 > best.radius:
             break
         best = Basin(lower, narrower.upper, within, gradient, e, b, r0)
-    return best
+    return _tied(best)
+
+
+def _tied(found: Basin) -> Basin:
+    """The same with `within` no larger than r0 needs, and ν as large as it lets it be: no number is left free."""
+    if not found.radius > 0:
+        return found
+    reach = Fraction(found.radius) + Fraction(found.distance)
+    upper = max(_down(2 * Fraction(found.divergence) / reach**2 * (1 - Fraction(1, 10**12))), found.upper)
+    return replace(found, upper=upper, within=_up(reach))
 
 
 def _start(found: Basin, within: float) -> float:

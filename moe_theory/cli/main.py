@@ -10,6 +10,7 @@ import click
 
 from moe_theory import __version__
 from moe_theory.cli.certify import certify
+from moe_theory.cli.check import check
 from moe_theory.cli.derive import derive
 from moe_theory.cli.fit import fit
 from moe_theory.cli.rate import rate
@@ -25,7 +26,7 @@ def cli() -> None:
     """Verify the theory of learning mixtures of experts."""
 
 
-for command in (verify, refute, derive, rate, snr, fit, certify):
+for command in (verify, refute, derive, rate, snr, fit, certify, check):
     cli.add_command(command)
 
 
