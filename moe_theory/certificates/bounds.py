@@ -18,7 +18,7 @@ import numpy as np
 from moe_theory.certificates.forms import Form
 from moe_theory.certificates.logistic import least, most, remainder, slope, variance
 from moe_theory.certificates.region import Region
-from moe_theory.certificates.rounding import SCALAR, TINY, UP, depth, gamma
+from moe_theory.certificates.rounding import SCALAR, TINY, UP, gamma
 from moe_theory.certificates.rows import SAFE, Centred, Interval, Statistics, centred, worst_error
 from moe_theory.errors import UnprovableError
 from moe_theory.laws.rows import scaled_grams
@@ -53,7 +53,7 @@ class Centre:
     @cached_property
     def relative(self) -> float:
         """The relative error of any sum over the rows, its weights' own errors included."""
-        return UP * (gamma(depth(self.statistics.count)) + 8 * SCALAR + 8 * worst_error(self.rows))
+        return UP * (gamma(self.statistics.depth) + 8 * SCALAR + 8 * worst_error(self.rows))
 
     @cached_property
     def gradient(self) -> tuple[Array, Array]:
@@ -64,7 +64,7 @@ class Centre:
             value += (w * r.score) @ x.T
             error += (w * r.score_error) @ wide.T
             heap += (w * np.abs(r.score)) @ wide.T
-        return value, UP * (error + (gamma(depth(self.statistics.count)) + SCALAR) * heap)
+        return value, UP * (error + (gamma(self.statistics.depth) + SCALAR) * heap)
 
     @cached_property
     def quadratic(self) -> Form:

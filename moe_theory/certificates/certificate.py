@@ -189,10 +189,12 @@ class Certificate:
         if not self.certified or self.basin is None:
             return f"no certificate for {self.model.name} on {self.source.rows} rows: {self.reason}"
         norm = "‖θ-c‖" if self.region.factor is None else "‖θ-c‖_H"
+        near = self.basin.radius > 0  # no ball of starts around c was proved otherwise, not even c
+        starts = f"{norm} ≤ {self.basin.radius:.6g}" if near else f"B_A(θ̂‖θ_1) < {self.basin.divergence:.6g}"
         return (
             f"{self.model.name}, {self.source.rows} rows: for {norm} ≤ {self.radius:.6g},"
-            f" λ_max(M) ≤ {self.lambda_upper:.6g} (proved; {self.found.value:.6g} found). From every start with"
-            f" {norm} ≤ {self.basin.radius:.6g} EM converges to the one stationary point there,"
+            f" λ_max(M) ≤ {self.lambda_upper:.6g} (proved; {self.found.value:.6g} found)."
+            f" From every start with {starts} EM converges to the one stationary point there,"
             f" B_A(θ̂‖θ_T+1) ≤ {1 - self.alpha:.6g}^T B_A(θ̂‖θ_1)."
         )
 

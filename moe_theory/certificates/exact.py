@@ -8,10 +8,32 @@ from contextlib import contextmanager
 
 import sympy as sp
 from flint import arb, ctx
+from sympy.core.evalf import PrecisionExhausted
 
 from moe_theory.errors import InputError
 
 BITS = 160
+MOST = 40_000  # bits, for a constant in which much cancels
+LEAST = arb(2) ** -1100  # less than any double
+KNOWN = 60  # bits of a value that is known to the last bit of a double, and a little further
+
+
+def number(expr: sp.Expr) -> float:
+    """A constant to the last bit, whatever cancels in it; InputError where that cannot be had."""
+    expr, bits = sp.sympify(expr), BITS
+    try:
+        while bits <= MOST:
+            with precision(bits):
+                value = ball_function((), expr, bits)()
+                if value.rel_accuracy_bits() > KNOWN or abs(value) < LEAST:
+                    return float(value.mid())
+            bits *= 4
+    except InputError:  # a root, say
+        try:
+            return float(expr.evalf(30, maxn=MOST // 4, strict=True))
+        except (PrecisionExhausted, TypeError):
+            pass
+    raise InputError(f"model: expected constants that can be evaluated, got {expr}")
 
 
 @contextmanager
@@ -25,8 +47,11 @@ def precision(bits: int = BITS) -> Iterator[None]:
         ctx.prec = before
 
 
-def ball_function(arguments: Sequence[sp.Symbol], expr: sp.Expr) -> Callable[..., arb]:
-    """`expr`, made of +, ·, whole powers, exp and log, as a function of balls; InputError for anything else."""
+def ball_function(arguments: Sequence[sp.Symbol], expr: sp.Expr, bits: int = BITS) -> Callable[..., arb]:
+    """`expr`, made of +, ·, whole powers, exp and log, as a function of balls; InputError for anything else.
+
+    bits: that its rational constants are rounded to.
+    """
     position = {symbol: i for i, symbol in enumerate(arguments)}
 
     def made(e: sp.Expr) -> Callable[[Sequence[arb]], arb]:
@@ -34,7 +59,7 @@ def ball_function(arguments: Sequence[sp.Symbol], expr: sp.Expr) -> Callable[...
             i = position[e]
             return lambda at: at[i]
         if e.is_Rational:
-            with precision():
+            with precision(bits):
                 exact = arb(int(e.p)) / arb(int(e.q))
             return lambda at: exact
         parts = [made(a) for a in e.args]

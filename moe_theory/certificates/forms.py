@@ -33,15 +33,24 @@ class Form:
         return Form(
             self.value + other.value,
             np.sqrt(self.size**2 + other.size**2),
-            UP * max(self.error, other.error),
+            max(self.error, other.error),
             join(self.slope, other.slope),
             join(self.edge, other.edge),
-        )
+        ).rounded()
 
     def __mul__(self, factor: float) -> Form:
         scaled = lambda a: None if a is None else factor * a
         size = np.sqrt(abs(factor)) * self.size
-        return Form(factor * self.value, size, UP * self.error + 4 * UNIT, scaled(self.slope), scaled(self.edge))
+        return Form(factor * self.value, size, self.error, scaled(self.slope), scaled(self.edge)).rounded()
+
+    def rounded(self) -> Form:
+        """The same, each entry and each size being the outcome of one operation more: what that may have changed."""
+        unit = np.maximum(np.outer(self.size, self.size), TINY)
+        parts = [self.value[None], *(part for part in (self.slope, self.edge) if part is not None)]
+        entries = sum(float(np.sum(np.max(np.abs(part) / unit, axis=(1, 2), initial=0.0))) for part in parts)
+        return Form(
+            self.value, self.size, UP * (self.error * (1 + 8 * UNIT) + 2 * UNIT * entries), self.slope, self.edge
+        )
 
     __rmul__ = __mul__
 
@@ -88,7 +97,7 @@ class Congruent:
         ⟨u, Σ z_j T_j u⟩ >= -‖u‖ √(u'Su) >= -u'(S/(2t) + t/2)u with S = Σ T_j², for any t > 0; the cut
         coordinates' terms are linear, so their corners are enough.
         """
-        if not np.isfinite(self.error):
+        if not (np.isfinite(self.error) and (self.spread is None or np.isfinite(self.spread).all())):
             return -np.inf
         return min(self._least(self.value + corner) for corner in self._corners())
 

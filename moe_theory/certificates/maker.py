@@ -52,7 +52,7 @@ class Maker:
             goal = "1" if alpha is None else f"1 - α = {level:.6g}"
             raise UnprovableError(f"λ_max(M(c)) = {self.at_centre:.6g} at the centre itself, which is not below {goal}")
         if radius == "largest":
-            alpha = alpha if alpha is not None else _coarse((1 - self.at_centre) / 2)
+            alpha = alpha if alpha is not None else coarse((1 - self.at_centre) / 2)
             level = 1 - alpha
             yield {"alpha": alpha}
             radius = self.largest(alpha)
@@ -154,7 +154,7 @@ class Maker:
     def holds(self, radius: float, alpha: float) -> bool:
         """Whether α is proved for that radius, by any of the methods, without cuts."""
         region = self.region(radius)
-        return any(self.prover(region, method).holds(_below(alpha)) for method in self.methods)
+        return any(self.prover(region, method).holds(below(alpha)) for method in self.methods)
 
     def prover(self, region: Region, method: Method, cuts: Mapping[int, int] | None = None) -> Prover:
         """What is proved of a region; kept, as several questions are asked of it."""
@@ -219,19 +219,19 @@ class Proof:
     def alpha(self, wanted: float | None) -> float | None:
         """The α proved: the one that is wanted, or the largest; None if there is none."""
         if wanted is not None:
-            return wanted if self.prover.holds(_below(wanted)) else None
-        alpha = _coarse(1 - self.upper)
-        while alpha > 0 and not self.prover.holds(_below(alpha)):
+            return wanted if self.prover.holds(below(wanted)) else None
+        alpha = coarse(1 - self.upper)
+        while alpha > 0 and not self.prover.holds(below(alpha)):
             alpha -= GRAIN
         return alpha if alpha > 0 else None
 
 
-def _coarse(alpha: float) -> float:
+def coarse(alpha: float) -> float:
     """α rounded down to GRAIN, so that 1 - α is exact; 0 for what is not positive."""
     return math.floor(alpha / GRAIN) * GRAIN if alpha > 0 else 0.0
 
 
-def _below(alpha: float) -> float:
+def below(alpha: float) -> float:
     """The largest double not above 1 - α."""
     level = 1 - alpha
     return level if Fraction(level) <= 1 - Fraction(alpha) else math.nextafter(level, 0.0)

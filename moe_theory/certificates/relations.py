@@ -55,7 +55,8 @@ def check_relations(s: Statement) -> None:
         raise Rejected(f"basin.radius: expected {largest!r}, rounded down, got {s.r0!r}")
     if r0 > 0 and not r0 + e <= within <= (r0 + e) * (1 + NEAR):
         raise Rejected(
-            f"curvature.within: expected basin.radius + stationary.distance = {s.r0 + s.e!r}, rounded up, got {s.within!r}"
+            f"curvature.within: expected basin.radius + stationary.distance = {s.r0 + s.e!r}, rounded up, got"
+            f" {s.within!r}"
         )
     if exact(s.found) > exact(s.lam) * (1 + FOUND):
         raise Rejected(f"found.lambda: expected at most lambda_upper = {s.lam!r}, got {s.found!r}")

@@ -15,6 +15,7 @@ from moe_theory.certificates.rows import Statistics
 from moe_theory.validation import Array
 
 FINE = 1e-4  # of λ: how near to the least provable one is looked for
+SMALLEST = 1e-15  # λ below which one is not looked for (0, where nothing is missing, would not grow)
 LARGEST = 1e3  # λ beyond which a bound is of no interest
 
 
@@ -46,7 +47,7 @@ class Prover:
 
     def least(self, most: float = LARGEST) -> float:
         """The least λ that `holds`, to FINE; inf beyond `most`."""
-        low = max(_generalised(cell) for cell in self.cells)
+        low = max(SMALLEST, *(_generalised(cell) for cell in self.cells))
         if not low < most:
             return np.inf
         step, high = 2 * FINE, low * (1 + FINE)
@@ -87,5 +88,5 @@ def _generalised(cell: Bounds) -> float:
     unit = np.outer(size, size)
     try:
         return float(scipy.linalg.eigh(cell.missing.value / unit, cell.below.value / unit, eigvals_only=True)[-1])
-    except np.linalg.LinAlgError:
+    except (np.linalg.LinAlgError, ValueError):  # singular, or not finite
         return np.inf

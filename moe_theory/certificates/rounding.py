@@ -15,7 +15,6 @@ from moe_theory.validation import Array
 UNIT = 2.0**-53
 SCALAR = 2.0**-43  # of a chain of a few dozen operations without cancellation, an `exp` among them
 TINY = 1e-120  # sizes below it count as it: what underflows is far below the error bounds then
-LONGEST = 40_000  # terms that are ever added in one product of a block; blocks are added after that
 UP = 1 + 2.0**-40  # makes a computed number of non-negative terms an upper bound, `DOWN` a lower one
 DOWN = 1 - 2.0**-40
 
@@ -23,11 +22,6 @@ DOWN = 1 - 2.0**-40
 def gamma(n: float) -> float:
     """γ_n = nu/(1 - nu), the relative error of n operations (times UP, so that computing it does not matter)."""
     return UP * n * UNIT / (1 - n * UNIT)
-
-
-def depth(n: int) -> int:
-    """How many additions a term of a sum over n rows goes through: those of its block, then those of the blocks."""
-    return min(n, LONGEST + n // 500) + 8
 
 
 def positive_definite(matrix: Array, error: float = 0.0) -> bool:
@@ -44,13 +38,15 @@ def positive_definite(matrix: Array, error: float = 0.0) -> bool:
     underflow = 4.0 * (p + 2) * (2 * (p + 2) + float(np.max(diagonal))) * 2.0**-1074
     shift = UP * (error + backward) + underflow + TINY
     try:
-        np.linalg.cholesky(matrix - shift * np.eye(p))
+        factor = np.linalg.cholesky(matrix - shift * np.eye(p))
     except np.linalg.LinAlgError:
         return False
-    return True
+    return bool(np.isfinite(factor).all())  # it runs to its end past an overflow, too: NaN is not below 0
 
 
 def norm_above(matrix: Array) -> float:
     """An upper bound on the Frobenius norm, and so on the spectral norm."""
     scale = float(np.max(np.abs(matrix), initial=0.0))
+    if not np.isfinite(scale):
+        return np.inf
     return UP * scale * float(np.sqrt(np.sum((matrix / scale) ** 2))) if scale > 0 else 0.0

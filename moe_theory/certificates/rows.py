@@ -9,14 +9,13 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from moe_theory.certificates.exact import ball_function, precision
+from moe_theory.certificates.exact import KNOWN, ball_function, number, precision
 from moe_theory.certificates.region import Region
 from moe_theory.certificates.rounding import SCALAR, UNIT, UP, gamma
 from moe_theory.errors import InputError
 from moe_theory.laws.rows import Block
 from moe_theory.laws.table import Finite
 from moe_theory.model import RESPONSE, Model
-from moe_theory.symbolic.lower import Compiled
 from moe_theory.symbolic.two_labels import TwoLabels, two_labels
 from moe_theory.validation import Array
 
@@ -103,10 +102,12 @@ class Statistics:
 
     def __init__(self, model: Model, law: Finite) -> None:
         shape = certifiable(model)
+        if model.dimension not in (None, law.dimension):
+            raise InputError(f"data: expected {model.dimension} features, as the known predictors, got {law.dimension}")
         self.model, self.law = model, law
-        self.quadratic = np.array(shape.quadratic.tolist(), dtype=float)
-        self.linear = np.array(shape.linear, dtype=float)
-        self.terms = [(float(t.weight), np.array(t.slopes, dtype=float)) for t in shape.terms]
+        self.quadratic = np.array([[number(e) for e in row] for row in shape.quadratic.tolist()])
+        self.linear = np.array([number(e) for e in shape.linear])
+        self.terms = [(number(t.weight), np.array([number(e) for e in t.slopes])) for t in shape.terms]
         change, first = ([_Response(shape, e) for e in part] for part in (shape.change, shape.first))
         offset, shifts = _Function(shape, shape.offset), [_Function(shape, t.shift) for t in shape.terms]
         anywhere = np.zeros((len(model.predictors), law.dimension))
@@ -120,7 +121,8 @@ class Statistics:
             )
             for block in law.rows(model, anywhere).blocks
         ]
-        self.count = len(law)
+        # Additions that a term of a sum over the rows goes through: those of its block, then those of the blocks.
+        self.depth = max(len(rows.block.y) for rows in self.rows) + len(self.rows) + 8
 
 
 def certifiable(model: Model) -> TwoLabels:
@@ -178,22 +180,26 @@ class _Response:
 
     def __init__(self, shape: TwoLabels, expr: sp.Expr) -> None:
         self.expr, self.values = expr, shape.model.response.values
-        self.monomial = expr.is_number or sp.expand(expr / RESPONSE).is_number
-        self.numeric = Compiled((RESPONSE,), [expr])
-        self.ball = None if self.monomial or self.values else ball_function((RESPONSE,), expr)
+        per_unit = sp.expand(expr / RESPONSE)
+        self.factor = None if expr.is_number or not per_unit.is_number else number(per_unit)
+        self.constant = number(expr) if expr.is_number else None
+        known = self.factor is not None or self.constant is not None or self.values
+        self.ball = None if known else ball_function((RESPONSE,), expr)
 
     def __call__(self, y: Array) -> Array:
-        if self.monomial:
-            return self.numeric(y)[0]
+        if self.constant is not None:
+            return np.full(len(y), self.constant)
+        if self.factor is not None:
+            return self.factor * y
         if self.values:
-            exact = [float(sp.N(self.expr.subs(RESPONSE, v), 30)) for v in self.values]
+            exact = [number(self.expr.subs(RESPONSE, v)) for v in self.values]
             return np.select([y == v for v in self.values], exact)
         assert self.ball is not None
         out = np.empty(len(y))
         with precision():
             for i, v in enumerate(y.tolist()):
                 value = self.ball(arb(v))
-                if not (value.rel_accuracy_bits() > 60 or value == 0):
+                if not (value.rel_accuracy_bits() > KNOWN or value == 0):
                     raise InputError(f"y: expected responses at which {self.expr} is known to 60 bits, got {v!r}")
                 out[i] = float(value.mid())
         return out
@@ -213,7 +219,7 @@ class _Function:
         n = len(block.y)
         if self.free.isdisjoint(self.known) and (self.values or not self.free):
             responses = self.values or (0,)
-            exact = [float(sp.N(self.expr.subs(RESPONSE, v), 30)) for v in responses]
+            exact = [number(self.expr.subs(RESPONSE, v)) for v in responses]
             found = np.select([block.y == v for v in responses], exact) if self.free else np.full(n, exact[0])
             return found, 4 * UNIT * np.abs(found)
         values, errors = np.empty(n), np.empty(n)

@@ -147,7 +147,7 @@ def _show(c: Certificate, data_file: str, options: dict[str, Any]) -> None:
         ("that is λ_max(M(θ)) ≤", f"{c.lambda_upper:.8f}"),
         ("   (largest found by search)", f"{c.found.value:.8f}"),
         ("one stationary point θ̂ there, within", f"{c.basin.distance:.3g}"),
-        (f"EM converges to it from every start with {norm} ≤", f"{c.basin.radius:.6g}"),
+        (f"EM converges to it from every start with {norm} ≤", f"{c.basin.radius:.6g}" if c.basin.radius else "–"),
         ("   and from every start with B_A(θ̂‖θ) <", f"{c.basin.divergence:.6g}"),
         (f"B_A(θ̂‖θ_T+1) ≤ {1 - c.alpha:.6g}^T B_A(θ̂‖θ_1): iterations for a millionth", f"{c.iterations()}"),
     ]
