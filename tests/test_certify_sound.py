@@ -25,6 +25,7 @@ from soundness import Exact, Problem, by_hand, definite, digits, examine, packag
 import moe_theory as mt
 from moe_theory import Model, Reals, log_expit, log_normal
 from moe_theory.certificates import bounds, logistic, rows
+from moe_theory.certificates.adversary import contains
 from moe_theory.certificates.basin import basin
 from moe_theory.certificates.bounds import Centre
 from moe_theory.certificates.exact import number
@@ -163,7 +164,7 @@ def test_cells_that_do_not_cover_are_caught(gap: str, monkeypatch: pytest.Monkey
         return (replace(c, halves=tuple(h / 2 for h in c.halves)) for c in own)
 
     monkeypatch.setattr(Region, "cells", mutant)
-    assert violations([77, 113, 142])
+    assert violations([2, 77, 113, 125, 142])
 
 
 def test_basin_by_the_curvature_at_the_centre_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,3 +457,29 @@ def test_remainder_holds_on_an_interval_that_is_cut_off() -> None:
                     s = arb(float(end[0])) - true
                     rest = bell(true + s) - bell(true) - bell_slope(true) * s
                     assert low * s**2 <= rest <= high * s**2
+
+
+def two_groups(seed: int) -> mt.Data:
+    x = np.column_stack([np.ones(40), np.linspace(-1, 1, 40)])
+    noise = 0.3 * np.random.default_rng(seed).standard_normal(40)
+    return mt.Data(x, np.where(np.arange(40) % 2, 4.0, -4.0) * (1 + 0.1 * x[:, 1]) + noise)
+
+
+@pytest.mark.parametrize("shape", ["euclidean", "ellipsoid"])
+def test_the_point_found_lies_in_the_region_as_it_is_rounded(shape: str) -> None:
+    """Rounding θ is more than a billionth of a small radius: it lay outside, and the file contradicted itself."""
+    for seed in range(3):
+        for radius in (1e-9, 1e-10):
+            found = mt.certify(mt.symmetric_linear(), two_groups(seed), radius=radius, restarts=1, shape=shape)  # type: ignore[arg-type]
+            assert found.certified and contains(found.region, found.found.theta)
+    far = found.region.centre + 1e-9
+    assert not contains(found.region, far) and contains(found.region, found.region.centre)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.3, 0.45, 0.7, 0.9])
+def test_the_alpha_that_is_asked_for_is_proved(alpha: float) -> None:
+    """1 - 0.3 is no double: what is proved is the double below it, and the checker proves 1 - α itself."""
+    data = two_groups(0)
+    found = mt.certify(mt.symmetric_linear(), data, radius=1e-3, alpha=alpha, restarts=1)
+    assert found.certified and found.alpha == alpha and found.lambda_upper == 1 - alpha
+    assert mt.check(found.document, data).valid

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from flint import arb, arb_mat
 
+from moe_theory.certificates.exact import precision
 from moe_theory.certificates.logistic import slope
 from moe_theory.certificates.region import Region
 from moe_theory.certificates.rows import Statistics
@@ -37,7 +39,6 @@ def adversary(statistics: Statistics, region: Region, starts: int = 4, seed: int
     _, uphill = _climb(small, centre, g)
     directions = [uphill, -uphill, *rng.standard_normal((max(starts - 2, 0), p))]
     best, best_z = -np.inf, np.zeros(p)
-    # A little inside, so that the rounded point lies in the region too.
     radius = region.radius * (1 - 1e-9)
     for direction in directions:
         z = radius * direction / (np.linalg.norm(direction) or 1.0)
@@ -54,9 +55,23 @@ def adversary(statistics: Statistics, region: Region, starts: int = 4, seed: int
         if value > best:
             best, best_z = value, z
     at_centre = missing_information_matrix(model, law, centre).lambda_max
-    theta = place(best_z)
+    inwards = (place(share * best_z) for share in INWARDS)
+    theta = next((t for t in inwards if contains(region, t)), centre)
     found = missing_information_matrix(model, law, theta).lambda_max if np.isfinite(best) else -np.inf
     return Found(found, theta) if found > at_centre else Found(at_centre, centre)
+
+
+def contains(region: Region, theta: Array) -> bool:
+    """Whether θ, as it is rounded, is proved to lie in a whole ball or ellipsoid."""
+    g = region.matrix
+    with precision():
+        column = lambda values: arb_mat(len(g), 1, [arb(v) for v in values.ravel().tolist()])
+        matrix = arb_mat(len(g), len(g), [arb(v) for v in g.ravel().tolist()])
+        try:
+            z = matrix.solve(column(theta) - column(region.centre)).entries()
+        except ZeroDivisionError:  # singular, to so many bits
+            return False
+        return bool(sum((v * v for v in z), arb(0)) <= arb(region.radius) ** 2)
 
 
 def _climb(statistics: Statistics, theta: Array, g: Array) -> tuple[float, Array]:
