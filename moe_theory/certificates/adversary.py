@@ -17,6 +17,7 @@ from moe_theory.operators import missing_information_matrix
 from moe_theory.validation import Array
 
 ASCENTS = 30  # steps of one search
+INWARDS = (1.0, 1 - 1e-6, 1 - 1e-3, 0.9)  # of the way to a point, tried until the rounded one lies in the region
 MANY = 20_000  # rows beyond which the search is made on a thin sample
 
 
