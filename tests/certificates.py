@@ -201,7 +201,12 @@ def make(
     certificate = {
         "certificate": "moe-theory",
         "format": 1,
-        "model": {"name": case.model.name, "options": case.options, "joint": [str(e) for e in case.model.log_joint]},
+        "model": {
+            "name": case.model.name,
+            "options": case.options,
+            "joint": [str(e) for e in case.model.log_joint],
+            "known": {name: list(row) for name, row in case.model.known.items()},
+        },
         "data": {
             "rows": len(case.y),
             "features": [f"x{j + 1}" for j in range(d)],

@@ -200,9 +200,10 @@ class TestReasons:
 
     def test_rounding(self, small):
         """Features so far from 0 that x'θ is all cancellation."""
-        x, y = small[0].x[:, :2] + 1e5, small[0].y
-        reason = self.reason(mt.Data(x, y), np.array([[3.0, -3.0], [1.0, -1.0]]) * 1e5, radius=1e-12)
-        assert reason.startswith("rounding: products of features and parameters are known to")
+        data = mt.Data(small[0].x[:, :2] + 1e3, small[0].y)
+        found = mt.certify(balanced(), data, np.array([[3e7, -3e7]]), radius=1e-9)
+        assert not found.certified
+        assert found.reason.startswith("rounding: products of features and parameters are known to")
 
     @pytest.mark.parametrize(
         ("options", "message"),

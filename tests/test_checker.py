@@ -24,6 +24,8 @@ import moe_theory as mt
 from moe_theory.certificates import ball_bounds, ball_rows, balls
 from moe_theory.certificates.ball_formulas import derived, symmetric_linear, symmetric_logistic
 from moe_theory.certificates.checker import check, check_file
+from moe_theory.certificates.contents import read_statement
+from moe_theory.certificates.proof import Proof
 
 CASES = cases()
 CENTRES = {name: np.round(case.fitted(start), 6) for name, (case, start) in CASES.items()}
@@ -307,6 +309,43 @@ def test_a_found_point_has_to_be_in_the_region_and_to_have_that_eigenvalue(certi
         fails(edited(certificate, ("found", "lambda"), certificate["found"]["lambda"] * factor), "found.lambda")
 
 
+def test_a_found_point_outside_a_round_region_is_rejected() -> None:
+    """Its eigenvalue is right, so only the place is wrong."""
+    case, certificate = CASES["linear-1.0"][0], made("linear-1.0")
+    top = lambda theta: float(np.max(np.linalg.eigvals(np.linalg.solve(*case.information(theta)[::-1])).real))
+    steps = (0.021 * u / np.linalg.norm(u) for u in np.random.default_rng(0).normal(size=(50, 4)))
+    theta = min((CENTRES["linear-1.0"] + step for step in steps), key=top)
+    away = dict(zip(("beta", "w"), theta.reshape(2, 2).tolist(), strict=True))
+    fails({**certificate, "found": {"lambda": top(theta), "theta": away}}, "found.theta")
+
+
+def test_a_gradient_too_large_for_the_region_is_rejected() -> None:
+    certificate = made("linear-1.0")
+    size = 2 * certificate["region"]["radius"] * certificate["bound"]["alpha"] * certificate["curvature"]["lower"]
+    fails(edited(certificate, ("stationary", "gradient"), size), "stationary.distance")
+
+
+@pytest.mark.parametrize("cuts", [[(3, 5)], [(0, 2), (2, 3)], [(0, 3), (1, 3), (2, 3), (3, 4)]])
+def test_cells_cover_the_region(cuts: list[tuple[int, int]]) -> None:
+    certificate = edited(
+        made("linear-1.0", factor=FACTOR), ("bound", "cuts"), [{"coordinate": k, "pieces": n} for k, n in cuts]
+    )
+    r, rng = certificate["region"]["radius"], np.random.default_rng(0)
+    G = np.block([[FACTOR[0], np.zeros((2, 2))], [np.zeros((2, 2)), FACTOR[1]]])
+    with ctx.workprec(128):
+        cells = Proof(read_statement(certificate, ("beta", "w"), 2), rows_of("linear-1.0"), [], None).cells
+        assert len(cells) <= math.prod(n for _, n in cuts)
+        middles = [np.linalg.solve(G, balls.midpoints(c.theta).ravel() - CENTRES["linear-1.0"]) for c in cells]
+        sizes = [({k: float(h) for k, h in c.half.items()}, float(c.rest)) for c in cells]
+    for direction in rng.normal(size=(500, 4)):
+        z = r * direction / np.linalg.norm(direction) * rng.choice([0.3, 1 - 1e-9])
+        assert any(
+            all(abs(z[k] - middle[k]) <= h + 1e-12 for k, h in half.items())
+            and np.linalg.norm([z[k] for k in range(4) if k not in half]) <= rest + 1e-12
+            for middle, (half, rest) in zip(middles, sizes, strict=True)
+        )
+
+
 def test_one_false_cell_is_enough() -> None:
     certificate = made("linear-1.0", 0.4, cuts=((2, 4), (3, 4)))
     slightly = certificate["bound"]["alpha"] + 2.0**-4
@@ -378,6 +417,21 @@ def test_a_model_of_ones_own_has_to_be_given_and_to_match() -> None:
 @pytest.mark.parametrize("model", [mt.linear_experts(), gate_three(), mt.softmax_moe(2, "poisson")])
 def test_models_that_do_not_fit_are_refused(model: mt.Model) -> None:
     with pytest.raises(mt.InputError, match="model: expected"):
+        derived(model)
+
+
+@pytest.mark.parametrize(
+    ("term", "match"),
+    [
+        (lambda beta: beta**2, "convex mirror map"),
+        (lambda beta: mt.softplus(beta), "positive weights"),
+        (lambda beta: -mt.softplus(beta**2), "softplus of affine forms"),
+        (lambda beta: -(beta**4), "flat model with a mirror map quadratic"),
+    ],
+)
+def test_terms_without_a_convex_mirror_map_are_refused(term: Any, match: str) -> None:
+    model = mt.Model("odd", (0, 1), ("beta",), None, lambda y, z, beta: y * z * beta + term(beta), mt.Reals())
+    with pytest.raises(mt.InputError, match=match):
         derived(model)
 
 

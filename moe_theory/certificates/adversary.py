@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 from flint import arb, arb_mat
 
 from moe_theory.certificates.exact import precision
-from moe_theory.certificates.logistic import slope
+from moe_theory.certificates.logistic import slope, variance
 from moe_theory.certificates.region import Region
 from moe_theory.certificates.rows import Statistics
-from moe_theory.errors import InputError
+from moe_theory.laws.rows import scaled_grams
 from moe_theory.laws.table import Finite
-from moe_theory.operators import missing_information_matrix
 from moe_theory.validation import Array
 
 ASCENTS = 30  # steps of one search
@@ -55,11 +55,10 @@ def adversary(statistics: Statistics, region: Region, starts: int = 4, seed: int
             value, z, uphill = higher, further, uphill_there
         if value > best:
             best, best_z = value, z
-    at_centre = missing_information_matrix(model, law, centre).lambda_max
     inwards = (place(share * best_z) for share in INWARDS)
     theta = next((t for t in inwards if contains(region, t)), centre)
-    found = missing_information_matrix(model, law, theta).lambda_max if np.isfinite(best) else -np.inf
-    return Found(found, theta) if found > at_centre else Found(at_centre, centre)
+    found = [Found(largest_eigenvalue(statistics, t)[0], t) for t in (centre, theta)]
+    return max(found, key=lambda f: f.value)
 
 
 def contains(region: Region, theta: Array) -> bool:
@@ -75,13 +74,44 @@ def contains(region: Region, theta: Array) -> bool:
         return bool(sum((v * v for v in z), arb(0)) <= arb(region.radius) ** 2)
 
 
-def _climb(statistics: Statistics, theta: Array, g: Array) -> tuple[float, Array]:
-    """λ_max(M(θ)) and its gradient along the region's coordinates, (p,): that of u'(I - λ∇²A)u, where u'∇²Au = 1."""
+def largest_eigenvalue(statistics: Statistics, theta: Array) -> tuple[float, Array]:
+    """λ_max(M(θ)), and its u, (m, d), with u'∇²A u = 1; (-inf, 0) where ∇²A is not positive definite to rounding.
+
+    From the statistics' own rows: what cancels in a posterior logit's offset is right there.
+    """
+    m, d = theta.shape
+    missing, complete = np.zeros((2, m, d, m, d))
+    for rows in statistics.rows:
+        x, change = rows.block.x, rows.change
+        eta = theta @ x
+        own = variance(np.sum(change * eta, axis=0) + rows.offset[0])
+        gates = [variance(s @ eta + shift) for (_, s), (shift, _) in zip(statistics.terms, rows.shifts, strict=True)]
+        pairs = [(a, b) for a in range(m) for b in range(a, m)]
+        scales = np.array([np.ones_like(own), *(own * change[a] * change[b] for a, b in pairs), *gates])
+        gram, *grams = scaled_grams(x, scales * rows.block.weight)
+        for (a, b), part in zip(pairs, grams, strict=False):
+            missing[a, :, b, :] += part
+            missing[b, :, a, :] += part if a != b else 0.0
+        complete += np.einsum("ab,jk->ajbk", statistics.quadratic, gram)
+        for (factor, s), part in zip(statistics.terms, grams[len(pairs) :], strict=True):
+            complete += np.einsum("a,b,jk->ajbk", factor * s, s, part)
+    flat = [matrix.reshape(m * d, m * d) for matrix in (missing, complete)]
+    size = np.sqrt(np.maximum(np.diagonal(flat[1]), 0.0))
+    if not np.all(size > 0):
+        return -np.inf, np.zeros(theta.shape)
+    unit = np.outer(size, size)
     try:
-        spectrum = missing_information_matrix(statistics.model, statistics.law, theta)
-    except InputError:
+        values, vectors = scipy.linalg.eigh(flat[0] / unit, flat[1] / unit)
+    except (np.linalg.LinAlgError, ValueError):
+        return -np.inf, np.zeros(theta.shape)
+    return float(values[-1]), (vectors[:, -1] / size).reshape(m, d)
+
+
+def _climb(statistics: Statistics, theta: Array, g: Array) -> tuple[float, Array]:
+    """λ_max(M(θ)) and its gradient along the region's coordinates, (p,): that of u'(I - λ∇²A)u."""
+    value, u = largest_eigenvalue(statistics, theta)
+    if not np.isfinite(value):
         return -np.inf, np.zeros(theta.size)
-    value, u = spectrum.lambda_max, spectrum.vectors[:, 0].reshape(theta.shape)
     total = np.zeros(theta.shape)
     for rows in statistics.rows:
         x, change = rows.block.x, rows.change

@@ -135,6 +135,9 @@ class Certificate:
                 "name": self.model.name,
                 "options": dict(self.model.options),
                 "joint": [str(e) for e in self.model.log_joint],
+                "known": {
+                    name: list(row) for name, row in zip(self.model.known, self.model.known_coefficients, strict=True)
+                },
             },
             "data": {
                 "rows": self.source.rows,

@@ -175,6 +175,9 @@ def _model(source: Source, given: Model | None) -> tuple[Model, Formulas]:
     assert declared is not None
     if given is not None:
         _check_joint(source, given)
+    expected = {name: list(row) for name, row in zip(declared.known, declared.known_coefficients, strict=True)}
+    if source.known != expected:
+        raise Rejected(f"model.known: expected {brief(expected)}, the model's, got {brief(source.known)}")
     try:
         return declared, formulas_of(declared, dict(source.options) if zoo is not None else None)
     except InputError as error:

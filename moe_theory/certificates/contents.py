@@ -20,7 +20,7 @@ MOST_CORNERS = 65536  # sign patterns of the cut coordinates, over all cells
 
 KEYS = {
     "": "certificate format model data centre region bound curvature stationary basin found maker seal",
-    "model": "name options joint",
+    "model": "name options joint known",
     "data": "rows features response intercept digest",
     "region": "shape factor radius",
     "bound": "alpha lambda_upper method cuts",
@@ -40,11 +40,15 @@ class Rejected(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Source:
-    """Of which model and which data a certificate speaks: the sections "model" and "data"."""
+    """Of which model and which data a certificate speaks: the sections "model" and "data".
+
+    known: {known predictor: coefficients}, which `joint`, the declared log p(y, z|x), only names.
+    """
 
     name: str
     options: Mapping[str, float]
     joint: tuple[str, str]
+    known: Mapping[str, Any]
     rows: int
     features: tuple[str, ...] | None
     response: str | None
@@ -145,6 +149,7 @@ def read_source(value: Mapping[str, Any]) -> Source:
         _typed("model.name", model["name"], str),
         options,
         (_typed("model.joint", joint[0], str), _typed("model.joint", joint[1], str)),
+        _typed("model.known", model["known"], dict),
         rows,
         features,
         data["response"],

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from moe_theory.certificates.adversary import Found, adversary, thinned
+from moe_theory.certificates.adversary import Found, adversary, largest_eigenvalue, thinned
 from moe_theory.certificates.basin import basin, box
 from moe_theory.certificates.bounds import Centre, Method
 from moe_theory.certificates.region import Region, Shape, ellipsoid_factor, pieces_of
 from moe_theory.certificates.relative import Prover, upper_curvature
 from moe_theory.certificates.rounding import UP, gamma
 from moe_theory.certificates.rows import Statistics
-from moe_theory.errors import InputError, UnprovableError
-from moe_theory.operators import complete_information, missing_information_matrix
+from moe_theory.errors import UnprovableError
+from moe_theory.operators import complete_information
 from moe_theory.validation import Array
 
 GRAIN = 2.0**-40  # of an α that is found: 1 - α is exact then
@@ -96,10 +96,10 @@ class Maker:
     @cached_property
     def at_centre(self) -> float:
         """λ_max(M(c))."""
-        try:
-            return missing_information_matrix(self.statistics.model, self.statistics.law, self.theta).lambda_max
-        except InputError as error:
-            raise UnprovableError(f"∇²A is not positive definite at the centre ({error})") from error
+        value = largest_eigenvalue(self.statistics, self.theta)[0]
+        if not value > -math.inf:
+            raise UnprovableError("∇²A is not positive definite at the centre, as far as rounding lets it be seen")
+        return value
 
     @cached_property
     def centre(self) -> Centre:
