@@ -113,12 +113,14 @@ def certify_rows(
     trouble: str = "",
     response: str | None = None,
     intercept: bool = False,
+    statistics: Statistics | None = None,
 ) -> Certificate:
-    """`certify` around θ, its arguments checked. trouble: why that is no centre."""
+    """`certify` around θ, its arguments checked. trouble: why that is no centre. statistics: the rows', where they are
+    known already."""
     clock = time.perf_counter()
     progress("rows")
     methods = METHODS if method == "sharpest" else (method,)
-    maker = Maker(Statistics(model, data), theta, shape, methods, cuts, seed, progress)
+    maker = Maker(statistics or Statistics(model, data), theta, shape, methods, cuts, seed, progress)
     names = data.names if isinstance(data, Data) else None
     known: dict[str, Any] = {
         "model": model,

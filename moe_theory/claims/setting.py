@@ -11,6 +11,7 @@ import numpy as np
 from moe_theory.algorithms import EM, Trace, run
 from moe_theory.analysis.rates import predict_rate
 from moe_theory.analysis.regions import largest_lambda
+from moe_theory.certificates import Certificate, certify
 from moe_theory.datasets import old_faithful
 from moe_theory.errors import DerivationError
 from moe_theory.laws import Data, Law, MonteCarlo, Population
@@ -171,6 +172,26 @@ class Setting:
         model = symmetric_linear(sigma=table.sigma)
         data = Data(table.x, table.y, names=table.features)
         return Case(f"{table.name} ({len(data)} rows)", model, data, table.start, 1e-13)
+
+    @cached_property
+    def certificates(self) -> list[tuple[Case, Certificate]]:
+        """A certificate with ellipsoids, for real data and for small samples, each with EM started on the edge of its
+        basin."""
+        made: list[tuple[str, Model, Law, Array]] = []
+        for model, truth in self._drawn:
+            data = MonteCarlo(model, truth, 250 if self.quick else 600, self.seed + 2).data()
+            peak = run(EM(model), data, truth, tolerance=1e-13, divergences=False).last
+            made.append((f"{model.name}, sample of {len(data)}", model, data, peak))
+        real = self.real
+        made.append((real.name, real.model, real.law, real.limit_point))
+        found = []
+        for name, model, law, peak in made:
+            certificate = certify(model, law, peak, shape="ellipsoid")
+            region = certificate.region
+            direction = np.linalg.solve(region.matrix, _top_direction(model, law, peak).ravel())
+            edge = region.matrix @ (certificate.basin_radius * direction / np.linalg.norm(direction))
+            found.append((Case(name, model, law, peak + edge.reshape(peak.shape), 1e-13), certificate))
+        return found
 
     @property
     def all_cases(self) -> list[Case]:
