@@ -58,10 +58,11 @@ class Claim:
     """One result of the theory.
 
     check(setting, claimed) yields evidence for `claimed`, the part of the statement that could be false; the same
-    check is run on every mutant, on the claim without each hypothesis, and on what is `printed` where that differs, and
-    its outcome there is computed like any other. statement, printed statement: prose with LaTeX between dollar signs.
-    order: place in reports, by `section`. search: what `moe-theory refute` minimises. figures: pictures of the
-    evidence, {file stem: figure}. any_model: its check speaks of whatever models the setting has.
+    check is run on every mutant, on the claim without each hypothesis, and on what is `printed` where that differs,
+    and its outcome there is computed like any other. statement, printed statement: prose with LaTeX between dollar
+    signs. order: place in reports, by `section`. search: what `moe-theory refute` minimises. figures: pictures of the
+    evidence, {file stem: figure}. pages: HTML pages of their own beside a report, {file stem: page}. any_model: its
+    check speaks of whatever models the setting has.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Claim:
     printed: Printed | None = None
     search: Search | None = None
     figures: Callable[[Setting], Mapping[str, Figure]] | None = None
+    pages: Callable[[Setting], Mapping[str, str]] | None = None
     any_model: bool = False
 
 

@@ -54,6 +54,8 @@ class Evidence:
         if self.kind == "identity":
             sign, other = (">", "not >") if self.relation == ">" else ("≡", "≠")
             text = f"{sign} 0" if self.holds else "not reduced" if self.holds is None else f"{other} 0: {self.computed}"
+        elif self.computed is None:
+            return f"{self.subject}: {self.what}"
         elif self.predicted is None:
             text = _show(self.computed)
         else:

@@ -82,8 +82,9 @@ def verify(
         check_ours("--out", folder / "verify.json", '"claims": [')
     clock = time.perf_counter()
     checked = _check_all(chosen, task, jobs)
-    results = [result for result, _ in checked]
-    figures = {result.claim.id: made for result, made in checked if made}
+    results = [result for result, _, _ in checked]
+    figures = {result.claim.id: made for result, made, _ in checked if made}
+    pages = {result.claim.id: made for result, _, made in checked if made}
     seconds = time.perf_counter() - clock
     ok = all(r.ok for r in results)
     report = {
@@ -93,6 +94,7 @@ def verify(
         "seconds": round(seconds, 3),
         "mutants": {"total": sum(r.total for r in results), "killed": sum(r.killed for r in results)},
         "figures": sorted(f"{name}.png" for made in figures.values() for name in made),
+        "pages": sorted(f"{name}.html" for made in pages.values() for name in made),
         "claims": [r.to_dict() for r in results],
     }
     content = (json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -103,7 +105,7 @@ def verify(
         if json_file is not None:
             write_atomically(Path(json_file), content)
     if folder is not None:
-        _write(folder, results, figures, content, report, _command(claims, model_spec, seed, quick, out_name))
+        _write(folder, results, figures, pages, content, report, _command(claims, model_spec, seed, quick, out_name))
         click.echo(f"report.html, figures and verify.json are in {out_name}", err=json_file == "-")
     context.exit(0 if ok else 1)
 
@@ -132,19 +134,24 @@ def _setting(task: _Task) -> Setting:
     return Setting(seed=task.seed, quick=task.quick, rows=2000 if task.quick else 5000)
 
 
-def _check(task: _Task, tell: Callable[[str], None] | None = None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Per claim: a result's fields but for the claim itself, which does not travel between processes; its figures."""
+Made = tuple[dict[str, Any], dict[str, Any], dict[str, str]]
+
+
+def _check(task: _Task, tell: Callable[[str], None] | None = None) -> list[Made]:
+    """Per claim: a result's fields but for the claim itself, which does not travel between processes; its figures and
+    pages."""
     setting, found = _setting(replace(task, ids=())), []
     for claim in select(task.ids):
         result = check_claim(claim if task.model is None else alone(claim), setting, tell)
-        drawn = task.figures and task.model is None and claim.figures is not None
+        drawn = task.figures and task.model is None
         figures = dict(claim.figures(setting)) if drawn and claim.figures else {}
-        found.append(({key: value for key, value in vars(result).items() if key != "claim"}, figures))
+        pages = dict(claim.pages(setting)) if drawn and claim.pages else {}
+        found.append(({key: value for key, value in vars(result).items() if key != "claim"}, figures, pages))
     return found
 
 
-def _check_all(claims: list[Claim], task: _Task, jobs: int) -> list[tuple[Result, dict[str, Any]]]:
-    """Every claim's result and figures, in their order; claims that share a check are checked in one process."""
+def _check_all(claims: list[Claim], task: _Task, jobs: int) -> list[tuple[Result, dict[str, Any], dict[str, str]]]:
+    """Every claim's result, figures and pages, in their order; claims that share a check are checked in one process."""
     groups: dict[Any, list[Claim]] = {}
     for claim in claims:
         groups.setdefault(claim.check, []).append(claim)
@@ -159,11 +166,11 @@ def _check_all(claims: list[Claim], task: _Task, jobs: int) -> list[tuple[Result
     with bar:
         # In one process, what is being done can be told as well.
         found = each(_check if jobs > 1 else partial(_check, tell=tell), tasks, jobs, finished)
-    by_id: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    by_id: dict[str, Made] = {}
     for group, parts in zip(tasks, found, strict=True):
         by_id.update(zip(group.ids, parts, strict=True))
     kept = claims if task.model is None else [alone(claim) for claim in claims]
-    return [(Result(claim, **by_id[claim.id][0]), by_id[claim.id][1]) for claim in kept]
+    return [(Result(claim, **by_id[claim.id][0]), *by_id[claim.id][1:]) for claim in kept]
 
 
 def _for_any_model(claims: list[Claim], named: bool) -> list[Claim]:
@@ -180,27 +187,38 @@ def _command(claims: tuple[str, ...], model: str | None, seed: int, quick: bool,
 
 
 def _write(
-    folder: Path, results: list[Result], figures: dict[str, Any], content: bytes, report: dict[str, Any], command: str
+    folder: Path,
+    results: list[Result],
+    figures: dict[str, Any],
+    pages: dict[str, dict[str, str]],
+    content: bytes,
+    report: dict[str, Any],
+    command: str,
 ) -> None:
     from moe_theory.report.html import html_report
 
     page = html_report(
-        results, figures, seed=report["seed"], seconds=report["seconds"], command=command, quick=report["quick"]
+        results, figures, pages, seed=report["seed"], seconds=report["seconds"], command=command, quick=report["quick"]
     )
+    for name in report["pages"]:
+        check_ours("--out", folder / name, 'content="moe-theory"')
     for name in _earlier(folder / "verify.json"):
         (folder / name).unlink(missing_ok=True)
     for name, figure in (item for made in figures.values() for item in made.items()):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=160)
         write_atomically(folder / f"{name}.png", buffer.getvalue())
+    for name, text in (item for made in pages.values() for item in made.items()):
+        write_atomically(folder / f"{name}.html", text.encode())
     write_atomically(folder / "verify.json", content)
     write_atomically(folder / "report.html", page.encode())
 
 
 def _earlier(path: Path) -> list[str]:
-    """The figures of the run before, as its verify.json lists them."""
+    """The figures and pages of the run before, as its verify.json lists them."""
     try:
-        return [name for name in json.loads(path.read_text()).get("figures", []) if Path(name).name == name]
+        listed = json.loads(path.read_text())
+        return [n for n in [*listed.get("figures", []), *listed.get("pages", [])] if Path(n).name == n]
     except (OSError, ValueError):
         return []
 
@@ -238,10 +256,11 @@ def _show(results: list[Result], seconds: float) -> None:
     for r in refuted:
         witness = r.printed.against if r.printed else None
         say(f"{r.claim.id}: as printed, refuted: {witness}")
-    for e in (
-        e for r in results for e in r.evidence if e.subject.startswith("Old Faithful") and "contraction of EM" in e.what
-    ):
-        say(f"on real data, measured against predicted: {e}")
+    for e in (e for r in results for e in r.evidence if e.subject.startswith("Old Faithful")):
+        if "contraction of EM" in e.what:
+            say(f"on real data, measured against predicted: {e}")
+        elif e.kind == "bound" and e.holds and not e.essential:
+            say(f"on real data, proved: {e}")
     fallen = sum(not r.ok for r in results)
     total, killed = (sum(getattr(r, key) for r in results) for key in ("total", "killed"))
     verdict = "all as expected" if not fallen else f"{fallen} NOT as expected"

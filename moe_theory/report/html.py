@@ -26,6 +26,7 @@ _SECONDS = re.compile(r'(<(\w+)[^<>]*\bclass="seconds"[^<>]*>)[^<]*(?=</\2>)')
 def html_report(
     results: Sequence[Result],
     figures: Mapping[str, Mapping[str, Figure]],
+    pages: Mapping[str, Mapping[str, str]] | None = None,
     *,
     seed: int,
     seconds: float,
@@ -34,8 +35,9 @@ def html_report(
 ) -> str:
     """One self-contained page for all results.
 
-    figures: {claim id: {file stem: figure}}; a figure's caption is its label (`figure.set_label`), else its title, else
-    its stem. The same results and seed give the same page but for its timings (see `without_timings`).
+    figures: {claim id: {file stem: figure}}; a figure's caption is its label (`figure.set_label`), else its title,
+    else its stem. pages: {claim id: {file stem: a page of its own}}, linked to. The same results and seed give the
+    same page but for its timings (see `without_timings`).
     """
     sections: dict[str, list[Result]] = {}
     for result in results:
@@ -55,6 +57,7 @@ def html_report(
         results=results,
         sections=sections,
         figures=drawn,
+        pages={claim: sorted(made) for claim, made in (pages or {}).items()},
         colours={c: on_dark(c) for c in sorted(colours)},
         verdicts=Counter(r.verdict for r in results),
         refuted=[r for r in results if r.printed is not None and r.printed.verdict == "refuted"],
