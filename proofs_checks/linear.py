@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_theory.analysis.enclosure import largest_on
+from moe_theory.certificates.enclosure import largest_on
 from moe_theory.claims import (
     Claim,
     Crossed,

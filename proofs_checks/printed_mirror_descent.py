@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from moe_theory.algorithms import EM
-from moe_theory.analysis.enclosure import largest_on
+from moe_theory.certificates.enclosure import largest_on
 from moe_theory.claims import (
     Claim,
     Evidence,

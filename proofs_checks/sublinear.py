@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 
 from moe_theory.algorithms import MirrorDescent
-from moe_theory.analysis.enclosure import largest_on
+from moe_theory.certificates.enclosure import largest_on
 from moe_theory.claims import (
     Claim,
     Diagonal,

@@ -399,3 +399,14 @@ class TestCommand:
             tmp_path / "data.json",
         )
         assert code == 2 and "got the data" in err and (tmp_path / "data.json").read_bytes() == table.read_bytes()
+
+
+def test_known_experts_are_the_models_own():
+    """Models are told apart without their known coefficients: nothing that is kept may hold them."""
+    model = gate_only()
+    other = model.with_known(-np.array(model.known_coefficients))
+    data = mt.MonteCarlo(model, model.theta(w=[0.4, 1.0, -0.3]), 200, 0).data()
+    centre = np.array([[0.4, 1.0, -0.3]])
+    for m in (model, other, model):
+        found = Prover.of(Statistics(m, data), Region(centre, None, 1e-6), "worst-case").least()
+        assert found == pytest.approx(mt.missing_information_matrix(m, data, centre).lambda_max, rel=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import sympy as sp
@@ -101,28 +102,51 @@ class Statistics:
     """
 
     def __init__(self, model: Model, law: Finite) -> None:
-        shape = certifiable(model)
+        constants = _constants(certifiable(model))
         if model.dimension not in (None, law.dimension):
             raise InputError(f"data: expected {model.dimension} features, as the known predictors, got {law.dimension}")
         self.model, self.law = model, law
-        self.quadratic = np.array([[number(e) for e in row] for row in shape.quadratic.tolist()])
-        self.linear = np.array([number(e) for e in shape.linear])
-        self.terms = [(number(t.weight), np.array([number(e) for e in t.slopes])) for t in shape.terms]
-        change, first = ([_Response(shape, e) for e in part] for part in (shape.change, shape.first))
-        offset, shifts = _Function(shape, shape.offset), [_Function(shape, t.shift) for t in shape.terms]
+        self.quadratic, self.linear, self.terms = constants.quadratic, constants.linear, constants.terms
         anywhere = np.zeros((len(model.predictors), law.dimension))
         self.rows = [
             Prepared(
                 block,
-                np.array([f(block.y) for f in change]),
-                np.array([f(block.y) for f in first]),
-                offset(block),
-                tuple(f(block) for f in shifts),
+                np.array([f(block.y) for f in constants.change]),
+                np.array([f(block.y) for f in constants.first]),
+                # Models are told apart without their known coefficients, so these come from the model itself.
+                constants.offset(block, model.known_coefficients),
+                tuple(f(block, model.known_coefficients) for f in constants.shifts),
             )
             for block in law.rows(model, anywhere).blocks
         ]
         # Additions that a term of a sum over the rows goes through: those of its block, then those of the blocks.
         self.depth = max(len(rows.block.y) for rows in self.rows) + len(self.rows) + 8
+
+
+@dataclass(frozen=True, eq=False)
+class _Constants:
+    """What of a model's shape the rows need, as numbers and functions of rows."""
+
+    quadratic: Array
+    linear: Array
+    terms: list[tuple[float, Array]]
+    change: list[_Response]
+    first: list[_Response]
+    offset: _Function
+    shifts: list[_Function]
+
+
+@lru_cache(maxsize=64)
+def _constants(shape: TwoLabels) -> _Constants:
+    return _Constants(
+        np.array([[number(e) for e in row] for row in shape.quadratic.tolist()]),
+        np.array([number(e) for e in shape.linear]),
+        [(number(t.weight), np.array([number(e) for e in t.slopes])) for t in shape.terms],
+        [_Response(shape, e) for e in shape.change],
+        [_Response(shape, e) for e in shape.first],
+        _Function(shape, shape.offset),
+        [_Function(shape, t.shift) for t in shape.terms],
+    )
 
 
 def certifiable(model: Model) -> TwoLabels:
@@ -206,16 +230,16 @@ class _Response:
 
 
 class _Function:
-    """A function of y and the known predictors on a block: (values, bounds on their errors), (n,) each."""
+    """A function of y and the known predictors, given by their coefficients, on a block: (values, bounds on their
+    errors), (n,) each."""
 
     def __init__(self, shape: TwoLabels, expr: sp.Expr) -> None:
         self.expr, self.values = expr, shape.model.response.values
         self.known = shape.model.symbols[len(shape.model.learnt) :]
-        self.coefficients = shape.model.known_coefficients
         self.free = expr.free_symbols
         self.ball = ball_function((RESPONSE, *self.known), expr)
 
-    def __call__(self, block: Block) -> tuple[Array, Array]:
+    def __call__(self, block: Block, known: Sequence[Sequence[float]]) -> tuple[Array, Array]:
         n = len(block.y)
         if self.free.isdisjoint(self.known) and (self.values or not self.free):
             responses = self.values or (0,)
@@ -223,7 +247,7 @@ class _Function:
             found = np.select([block.y == v for v in responses], exact) if self.free else np.full(n, exact[0])
             return found, 4 * UNIT * np.abs(found)
         values, errors = np.empty(n), np.empty(n)
-        coefficients = [[arb(v) for v in row] for row in self.coefficients]
+        coefficients = [[arb(v) for v in row] for row in known]
         with precision():
             for i, (y, x) in enumerate(zip(block.y.tolist(), block.x.T.tolist(), strict=True)):
                 eta = [sum((a * v for a, v in zip(row, x, strict=True)), arb(0)) for row in coefficients]

@@ -53,8 +53,8 @@ class Search:
     """What to minimise: slack(claimed, instance, certain), over the instances of some families.
 
     The slack is None where a hypothesis of the claim does not hold at the instance (or the check cannot go on).
-    certain: hypotheses over a region are bounded on it (`moe_theory.analysis.enclosure`); else they may be looked at
-    at points, which is fast, and is what minimising goes by.
+    certain: hypotheses over a region are bounded on it (`moe_theory.certificates.enclosure`); else they may be looked
+    at at points, which is fast, and is what minimising goes by.
     """
 
     slack: Callable[[Any, Instance, bool], Slack | None]

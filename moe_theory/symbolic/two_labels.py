@@ -29,7 +29,7 @@ class Softplus:
     shift: sp.Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TwoLabels:
     """change: Δs(y) = s(y, second label) - s(y, first), (m,). first: s(y, first label), (m,). offset: the posterior
     logit of the second label at η = 0, a function of y and the known predictors. quadratic: C, (m, m). linear: of A,

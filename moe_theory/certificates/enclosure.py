@@ -13,22 +13,17 @@ import heapq
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import scipy.linalg
 import scipy.spatial
-import sympy as sp
 
 from moe_theory.analysis.regions import lambda_at
-from moe_theory.atoms import expit
+from moe_theory.certificates.logistic import least, most
+from moe_theory.certificates.rows import Statistics
 from moe_theory.errors import InputError
-from moe_theory.kernels import kernels
 from moe_theory.laws import Finite
-from moe_theory.model import RESPONSE, Model
-from moe_theory.symbolic.derive import derive
-from moe_theory.symbolic.identities import prove_zero
-from moe_theory.symbolic.lower import Compiled
+from moe_theory.model import Model
 from moe_theory.validation import Array
 
 WORK = 2_000_000  # rows looked at in all, by default, before the bound is given as it is
@@ -51,8 +46,8 @@ def largest_on(
     independent of the first (a point, a segment, or a polygon in a plane).
 
     Stops when the bound is at most `enough` (or something larger has been seen), if that is given, else within
-    TOLERANCE; or after so many `cuts`. InputError for a model that is not flat with two labels and Bernoulli or
-    quadratic parts, or corners that span more than a plane.
+    TOLERANCE; or after so many `cuts`. InputError for a model without two labels (`two_labels`),
+    or corners that span more than a plane.
     """
     bound = _Bound.of(model, law)
     cuts = cuts or int(np.clip(WORK / len(law), *CUTS))
@@ -99,38 +94,41 @@ def hull_simplices(corners: Sequence[Array]) -> list[tuple[Array, ...]]:
 
 @dataclass(frozen=True, eq=False)
 class _Bound:
-    """Per row: x (n, d), weight (n,), logit as an affine function of the predictors, Δs (m, n)."""
+    """Per row: x (n, d), weight (n,), Δs (m, n), the posterior logit's offset (n,) and the softplus terms' shifts."""
 
     model: Model
     x: Array
     weight: Array
-    slopes: Array
-    constant: Array
-    delta: Array
-    quadratic: tuple[float | None, ...]
+    statistics: Statistics
+    change: Array
+    offset: Array
+    shifts: list[Array]
 
     @classmethod
     def of(cls, model: Model, law: Finite) -> _Bound:
-        quadratic, delta = _structure(model)
-        k, zero = kernels(model), np.zeros((len(model.predictors), len(law.y)))
-        # The logit of two labels is affine in η: its coefficients are Δs.
-        change = delta(law.y)
-        weight = np.broadcast_to(law.weight, law.y.shape)
-        return cls(model, law.x, weight, change, k.logits(law.y, *zero)[1], change, quadratic)
+        statistics = Statistics(model, law)
+        rows = statistics.rows
+        return cls(
+            model,
+            law.x,
+            np.broadcast_to(law.weight, law.y.shape),
+            statistics,
+            np.concatenate([r.change for r in rows], axis=1),
+            np.concatenate([r.offset[0] for r in rows]),
+            [np.concatenate([r.shifts[k][0] for r in rows]) for k in range(len(statistics.terms))],
+        )
 
     def over(self, simplex: tuple[Array, ...]) -> float:
         """λ_max(I⁺, H⁻) on the simplex."""
         eta = np.array([theta @ self.x.T for theta in simplex])
-        logit = np.einsum("jn,vjn->vn", self.slopes, eta) + self.constant
-        inside = np.where(np.min(logit, 0) * np.max(logit, 0) <= 0, 0.0, np.min(np.abs(logit), 0))
-        upper = _variance(inside) * self.weight
+        upper = most(*_middle(np.einsum("jn,vjn->vn", self.change, eta) + self.offset)) * self.weight
         m, d = simplex[0].shape
-        seen = (self.delta[:, None, :] * self.x.T[None]).reshape(m * d, -1)
+        seen = (self.change[:, None, :] * self.x.T[None]).reshape(m * d, -1)
         missing = (seen * upper) @ seen.T
-        complete = np.zeros((m * d, m * d))
-        for j, constant in enumerate(self.quadratic):
-            least = constant if constant is not None else _variance(np.max(np.abs(eta[:, j]), 0))
-            complete[j * d : (j + 1) * d, j * d : (j + 1) * d] = (self.x.T * (self.weight * least)) @ self.x
+        complete = np.kron(self.statistics.quadratic, (self.x.T * self.weight) @ self.x)
+        for (factor, slopes), shift in zip(self.statistics.terms, self.shifts, strict=True):
+            lower = least(*_middle(np.einsum("j,vjn->vn", slopes, eta) + shift)) * self.weight
+            complete += factor * np.kron(np.outer(slopes, slopes), (self.x.T * lower) @ self.x)
         scale = np.sqrt(np.diagonal(complete))
         if not np.all(scale > 0):
             return np.inf
@@ -145,25 +143,7 @@ class _Bound:
         return float(np.max(np.abs((a - b) @ self.x.T)))
 
 
-@lru_cache(maxsize=16)
-def _structure(model: Model) -> tuple[tuple[float | None, ...], Compiled]:
-    """(the constant curvature of each part, None for σ'(η); y -> Δs)."""
-    theory = derive(model)
-    if len(model.latent) != 2 or model.known:
-        raise InputError(f"model: expected two labels and no known predictors, got {model.name!r}")
-    information, found = theory.complete_information, []
-    for j, symbol in enumerate(model.learnt):
-        entry, bernoulli = information[j, j], expit(symbol) * (1 - expit(symbol))
-        others = [information[j, i] for i in range(len(model.learnt)) if i != j]
-        known = entry.is_number or prove_zero(entry - bernoulli).proved
-        if not known or any(e != 0 for e in others):
-            raise InputError(f"model: expected Bernoulli or quadratic parts, {model.name!r} has {entry}")
-        found.append(float(entry) if entry.is_number else None)
-    delta = theory.statistics[1] - theory.statistics[0]
-    return tuple(found), Compiled((RESPONSE,), [sp.expand(e) for e in delta])
-
-
-def _variance(t: Array) -> Array:
-    """σ(t)(1-σ(t)) for t >= 0."""
-    small = np.exp(-np.minimum(t, 700.0))
-    return small / (1 + small) ** 2
+def _middle(corners: Array) -> tuple[Array, Array]:
+    """(middle, half of the length) of the interval between values at the corners, (v, n)."""
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    return (low + high) / 2, (high - low) / 2
