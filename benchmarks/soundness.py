@@ -406,7 +406,7 @@ class Exact:
             except (ZeroDivisionError, ValueError):
                 return None
             theta = centred(theta - move)
-            length = math.sqrt(sum(float(v) ** 2 for v in move.entries()))
+            length = math.hypot(*(float(v) for v in move.entries()))
             if not math.isfinite(length):
                 return None
             around = max(abs(float(v)) for v in theta.entries())
@@ -898,5 +898,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), np.errstate(all="ignore"):  # some data sets overflow on purpose
         main()

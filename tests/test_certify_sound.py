@@ -31,7 +31,7 @@ from moe_theory.certificates.bounds import Centre
 from moe_theory.certificates.exact import number
 from moe_theory.certificates.forms import Form
 from moe_theory.certificates.make import certify
-from moe_theory.certificates.region import Region
+from moe_theory.certificates.region import Region, pieces_of
 from moe_theory.certificates.relative import Prover
 from moe_theory.certificates.rounding import norm_above, positive_definite
 from moe_theory.certificates.rows import Statistics
@@ -483,3 +483,86 @@ def test_the_alpha_that_is_asked_for_is_proved(alpha: float) -> None:
     found = mt.certify(mt.symmetric_linear(), data, radius=1e-3, alpha=alpha, restarts=1)
     assert found.certified and found.alpha == alpha and found.lambda_upper == 1 - alpha
     assert mt.check(found.document, data).valid
+
+
+# Stated error bounds -------------------------------------------------------------------------------------------------
+
+
+def test_stated_errors_of_arguments_scores_and_sums_hold() -> None:
+    """Every error bound on the way, against 51 digits; that they are no more than 1e4 too large at their sharpest."""
+    sharpest = dict.fromkeys(("argument", "gradient", "sum"), 0.0)
+    for index in range(40):
+        p = problem(2, index)
+        exact, region = Exact(p.kind, p.known, p.law), p.region
+        centre = Centre(Statistics(p.model, p.law), region.centre, region.size)
+        try:
+            (row,) = centre.rows
+        except UnprovableError:
+            continue
+        with digits():
+            at = exact.point(region.centre)
+            arguments = [(row.label, exact.logits(at))]
+            arguments += [(t, (v * at).entries()) for t, v in zip(row.terms, exact.terms, strict=True)]
+            for claimed, true in arguments:
+                off = np.array([float(abs(t - arb(v))) for t, v in zip(true, claimed.value.tolist(), strict=True)])
+                assert np.all(off <= claimed.error)
+                sharpest["argument"] = max(sharpest["argument"], float(np.max(off / claimed.error)))
+            value, error = (part.ravel() for part in centre.gradient)
+            off = [float(abs(g - arb(v))) for g, v in zip(exact.gradient(at).entries(), value.tolist(), strict=True)]
+            assert np.all(off <= error)
+            sharpest["gradient"] = max(sharpest["gradient"], float(np.max(off / error)))
+            found = bounds.bounds(centre, replace(region, radius=1e-290), "taylor")
+            pairs = ((found.missing, exact.missing(at)), (found.below, exact.complete(at)))
+            for form, true_form in pairs:
+                flat = [float(abs(t - arb(v))) for t, v in zip(true_form.entries(), form.value.ravel(), strict=True)]
+                allowed = form.error * np.outer(form.size, form.size).ravel()
+                assert np.all(np.array(flat) <= allowed), (index, p.kind)
+                sharpest["sum"] = max(sharpest["sum"], float(np.max(np.array(flat) / allowed)))
+    assert all(1e-4 < v < 1 for v in sharpest.values()), sharpest
+
+
+def test_forms_bound_both_informations_at_every_point_of_a_cell() -> None:
+    """Not only λ_max: value + Σ z_j slope_j ± E is above I_{z|x,y} and below ∇²A in the order of matrices."""
+    rng, judged = np.random.default_rng(0), 0
+    for index in range(120):
+        p = problem(7, index)
+        statistics, region = Statistics(p.model, p.law), p.region
+        try:
+            whole = Centre(statistics, region.centre, region.size)
+            cells = list(region.cells(pieces_of(p.pieces, p.law.dimension))) if p.pieces else [region]
+            cell = cells[int(rng.integers(len(cells)))]
+            at = Centre(statistics, cell.middle, cell.size) if p.pieces else whole
+            found = bounds.bounds(at, cell, "taylor", whole if p.pieces else None)
+        except UnprovableError:
+            continue
+        exact, cut = Exact(p.kind, p.known, p.law), cell.cut_indices
+        rest = [k for k in range(exact.p) if k not in cut]
+        for _ in range(3):
+            z, v = np.zeros(exact.p), rng.standard_normal(len(rest))
+            shares = rng.choice([-0.999, 0.3, 0.999], len(cut))
+            z[rest] = 0.999999 * cell.radius * v / np.linalg.norm(v) if len(rest) else 0.0
+            z[cut] = np.array(cell.middles) + np.array(cell.halves) * shares
+            if np.linalg.norm(z) > region.radius:  # of a cell only what lies in the ball matters
+                continue
+            with digits():
+                place = arb_mat(exact.p, 1, [arb(c) for c in z.tolist()])
+                theta = exact.point(region.centre) + soundness.exact_factor(region) * place
+                moves = [(arb(z[k]) - arb(m)) / arb(h) for k, m, h in zip(cut, cell.middles, cell.halves, strict=True)]
+                inner = [arb(z[k]) / arb(cell.radius) for k in rest]
+                for form, true, sign in (
+                    (found.missing, exact.missing(theta), 1),
+                    (found.below, exact.complete(theta), -1),
+                ):
+                    assert form.slope is not None and form.edge is not None
+                    total = matrix_of(form.value) - true
+                    for move, part in zip([*inner, *moves], [*form.slope, *form.edge], strict=True):
+                        total += move * matrix_of(part)
+                    # |E_ab| <= error size_a size_b: E is below p error diag(size²).
+                    allowed = matrix_of(np.diag(exact.p * form.error * 1.000001 * form.size**2))
+                    assert definite(sign * total + allowed) is not False, (index, sign)
+                    judged += 1
+    assert judged > 300
+
+
+def matrix_of(values: np.ndarray) -> arb_mat:
+    return arb_mat(*values.shape, [arb(v) for v in values.ravel().tolist()])

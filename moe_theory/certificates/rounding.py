@@ -1,9 +1,9 @@
 """Rounding accounted for: a-priori error bounds of sums and products, positive definiteness proved in floats.
 
 Assumed of the machine: IEEE 754 doubles rounded to nearest, conventional matrix products (in any order, with or
-without fused operations), `exp` within 2^-46 relative. (The checker assumes none of it.) Sources: Higham, Accuracy and
-Stability of Numerical Algorithms, SIAM 2002, sections 3.1 and 3.5; Rump, Verification of positive definiteness, BIT
-46, 2006.
+without fused operations), `exp` and `tanh` within 2^-46 relative. (The checker assumes none of it.) Sources: Higham,
+Accuracy and Stability of Numerical Algorithms, SIAM 2002, sections 3.1 and 3.5; Rump, Verification of positive
+definiteness, BIT 46, 2006.
 """
 
 from __future__ import annotations
