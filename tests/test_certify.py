@@ -410,3 +410,78 @@ def test_known_experts_are_the_models_own():
     for m in (model, other, model):
         found = Prover.of(Statistics(m, data), Region(centre, None, 1e-6), "worst-case").least()
         assert found == pytest.approx(mt.missing_information_matrix(m, data, centre).lambda_max, rel=1e-3)
+
+
+class TestTampering:
+    """Of the package's own certificates; test_checker.py does the same for ones that a naive maker made."""
+
+    @pytest.fixture(scope="class", params=["euclidean", "ellipsoid"])
+    @classmethod
+    def own(cls, request):
+        truth = LINEAR.theta(beta=[3, 0.5], w=[0.3, 1])
+        data, centre = fitted(LINEAR, truth, 120)
+        document = mt.certify(LINEAR, data, centre, shape=request.param).document
+        assert mt.check(document, data).valid
+        return document, data
+
+    @staticmethod
+    def leaves(value, path=()):
+        if isinstance(value, dict | list):
+            for key in value if isinstance(value, dict) else range(len(value)):
+                yield from TestTampering.leaves(value[key], (*path, key))
+        else:
+            yield path, value
+
+    @staticmethod
+    def edits(value):
+        if isinstance(value, bool):
+            return [not value, None, 1]
+        if isinstance(value, int | float):
+            near = [value * f for f in (1 + 1e-12, 1 - 1e-12, 1 + 1e-6, 1.01, 0.99, 1.5, 0.5, 2, 10, -1)]
+            near += [value + 1, value - 1e-9, 0.0, 1e300, None, str(value), [value], True]
+            return [v for v in near if v != value or type(v) is not type(value)]
+        if isinstance(value, str):
+            return [value + " ", value[::-1] + "x", value[1:] + value[:1] + "-", "", None, 1.0]
+        return ["", 0.0, []]
+
+    @staticmethod
+    def edited(document, path, value):
+        new = json.loads(json.dumps(document))
+        inner = new
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+        return new
+
+    def test_every_edit_is_found(self, own):
+        document, data = own
+        count = 0
+        for path, value in self.leaves(document):
+            for other in self.edits(value):
+                try:
+                    found = mt.check(self.edited(document, path, other), data)
+                except mt.InputError:  # not a certificate of ours any more
+                    assert path in (("certificate",), ("format",))
+                else:
+                    assert not found.valid and found.reason, (path, other)
+                count += 1
+        assert count > 500
+
+    def test_a_renewed_seal_does_not_help(self, own):
+        """Numbers of a statement, changed by a per cent or more: they are tied to one another and to the data."""
+        document, data = own
+        count = 0
+        for path, value in self.leaves(document):
+            if path[0] not in ("centre", "region", "bound", "curvature", "stationary", "basin", "found", "data"):
+                continue
+            # Another shape is another region, of which the same may well be true (and is proved then).
+            if type(value) not in (int, float) or path[:2] in (("bound", "cuts"), ("region", "factor")):
+                continue
+            for other in (value * 1.01, value * 0.99, value * 1.5, value * 0.5, value + 1.0):
+                new = self.edited(document, path, type(value)(other))
+                if new == document:
+                    continue
+                found = mt.check(new | {"seal": seal(new)}, data)
+                assert not found.valid, (path, value, other)
+                count += 1
+        assert count > 100

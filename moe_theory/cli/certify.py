@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,7 @@ def certify(context: click.Context, data_file: str, spec: str, as_json: bool, **
     if as_json:
         print_json(certificate.to_dict() | {"data": data_file, "out": options["out_file"]})
     else:
-        _show(certificate, data_file, options)
+        _show(certificate, data_file, spec, options)
     if not certificate.certified:
         context.exit(1)
 
@@ -130,12 +132,13 @@ def _write(certificate: Certificate, data: Data, files: dict[str, Path], name: s
         certificate.save(files["out"])
 
 
-def _show(c: Certificate, data_file: str, options: dict[str, Any]) -> None:
+def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any]) -> None:
     out = console()
     norm = "‖θ - c‖" if c.region.factor is None else "‖θ - c‖ in the metric ∇²A(c)"
     if not c.certified or c.basin is None:
         click.echo(f"No certificate: {c.reason}.")
-        click.echo(f"λ_max(M(c)) = {c.lambda_centre:.8g}" if c.lambda_centre == c.lambda_centre else "")
+        if math.isfinite(c.lambda_centre):
+            click.echo(f"At the centre λ_max(M(c)) = {c.lambda_centre:.8g}.")
         return
     table = Table(title=f"EM for {c.model.name} on {Path(data_file).name}", title_justify="left", title_style="bold")
     table.add_column("proved")
@@ -160,7 +163,10 @@ def _show(c: Certificate, data_file: str, options: dict[str, Any]) -> None:
             f"{f} {(a + b) / 2:.8g} ± {(b - a) / 2:.1e}" for f, a, b in zip(labels, low, high, strict=True)
         )
         click.echo(f"θ̂ {predictor}: {pairs}")
-    bounds = ", ".join(f"{name} {value:.4g}" for name, value in c.bounds.items())
+    shown = lambda value: f"{value:.4g}" if math.isfinite(value) else "none"
+    bounds = ", ".join(f"{name} {shown(value)}" for name, value in c.bounds.items())
     click.echo(f"{c.source.rows} rows; bounds on λ_max(M) by method: {bounds}; {c.seconds:.1f} s")
     if options["out_file"]:
-        click.echo(f"Prove it again, independently: moe-theory check {options['out_file']} {data_file}")
+        model = ["--model", spec] if ":" in spec else []
+        again = shlex.join(["moe-theory", "check", options["out_file"], data_file, *model])
+        click.echo(f"Prove it again, independently: {again}")

@@ -13,7 +13,7 @@ from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
 from moe_theory.report.page import environment, versions
 from moe_theory.report.svg import on_dark, picture
 
-CEILING = 1.25  # of λ_max in the figure
+CEILING = 1.12  # of λ_max in the figure
 STYLES = {
     "worst-case": (BOUND, "proved, worst case of every row"),
     "taylor": (ITERATES, "proved, expansion to first order"),
