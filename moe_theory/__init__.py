@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from moe_theory.atoms import expit, log_expit, log_normal, softplus
     from moe_theory.certificates import Certificate, certify
     from moe_theory.certificates.checker import Checked, check, check_file
+    from moe_theory.certificates.curve import radius_curve
     from moe_theory.certificates.population import RateEnclosure, certified_rate
     from moe_theory.errors import (
         CurvedModelError,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         objective,
         observed_information,
     )
+    from moe_theory.report.certificate import certificate_figure
     from moe_theory.report.figures import rate_figure
     from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.report.mixture import mixture_figure
@@ -80,6 +82,7 @@ _HOME = {
     "moe_theory.analysis.symmetry": "distance",
     "moe_theory.certificates": "Certificate certify",
     "moe_theory.certificates.checker": "Checked check check_file",
+    "moe_theory.certificates.curve": "radius_curve",
     "moe_theory.certificates.population": "RateEnclosure certified_rate",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
     "moe_theory.estimators": "MixtureOfExpertsClassifier MixtureOfExpertsRegressor",
@@ -90,6 +93,7 @@ _HOME = {
     "moe_theory.laws": "Data Finite MonteCarlo Population",
     "moe_theory.operators": "bregman complete_information gradient kl mirror_map missing_information"
     " missing_information_matrix objective observed_information",
+    "moe_theory.report.certificate": "certificate_figure",
     "moe_theory.report.figures": "rate_figure",
     "moe_theory.report.mixture": "mixture_figure",
     "moe_theory.report.maps": "asymptote_figure phase_map",

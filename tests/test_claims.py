@@ -52,7 +52,8 @@ PRINTED = [
     "printed-strong-convexity",
     "printed-gru",
 ]
-WANTED = THEORY + PRINTED
+CERTIFICATES = ["certificate-sound", "certificate-basin"]
+WANTED = THEORY + PRINTED + CERTIFICATES
 TRUE_AS_PRINTED = {"separable", "em-is-mirror-descent", "information-split", "printed-logistic-density"}
 NOT_NEEDED = {"relative-convexity-iff": 1, "sublinear": 2, "linear": 2}
 

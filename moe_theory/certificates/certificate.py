@@ -40,7 +40,7 @@ class Source:
     digest: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Certificate:
     """Whether EM for `model` on a data set was proved to converge linearly around `region.centre`, and if not, why not.
 
@@ -187,6 +187,9 @@ class Certificate:
 
     def _named(self, theta: Array) -> dict[str, Any]:
         return {name: row.tolist() for name, row in zip(self.model.predictors, theta, strict=True)}
+
+    def __repr__(self) -> str:
+        return f"<Certificate: {self}>"
 
     def __str__(self) -> str:
         if not self.certified or self.basin is None:
