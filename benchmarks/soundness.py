@@ -822,7 +822,7 @@ def summary(console: Console, records: Sequence[Record]) -> None:
     console.print(table)
     ratio = lambda pairs: [b / a for a, b in pairs if a > 0]
     parts = {
-        "μ over what was found": [1 / r.lower for r in records if r.lower and r.lower > 0],
+        "what was found over μ": [1 / r.lower for r in records if r.lower and r.lower > 0],
         "ν over what was found": [r.upper for r in records if r.upper],
         "ε over the gradient (where above 1e-12)": ratio(
             r.gradient for r in records if r.gradient and r.gradient[0] > 1e-12
