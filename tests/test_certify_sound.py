@@ -1,6 +1,6 @@
 """Certified bounds are bounds: judged at 51 digits by formulas that share nothing with the package, and by mutants.
 
-Problems, adversary and judge are those of benchmarks/soundness.py, which has run on 10,000 pairs.
+Problems, adversary and judge are those of benchmarks/soundness, whose campaign has run on 10,000 pairs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from flint import arb, arb_mat
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-import soundness
-from soundness import Exact, Problem, by_hand, definite, digits, examine, package_model, problem
+import soundness.examine
+from soundness.adversary import exact_factor
+from soundness.exact import Exact, definite, digits
+from soundness.examine import examine
+from soundness.models import by_hand, package_model
+from soundness.problems import Problem, problem
 
 import moe_theory as mt
 from moe_theory import Model, Reals, log_expit, log_normal
@@ -169,13 +173,15 @@ def test_cells_that_do_not_cover_are_caught(gap: str, monkeypatch: pytest.Monkey
 
 def test_basin_by_the_curvature_at_the_centre_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     mutant = lambda r, alpha, gradient, mu, upper: basin(r, alpha, gradient, mu, lambda s: upper(1e-9 * s))
-    monkeypatch.setattr(soundness, "basin", mutant)
+    monkeypatch.setattr(soundness.examine, "basin", mutant)
     assert any("divergence" in v for v in violations([6, 28, 32], em=True))
 
 
 def test_stationary_point_not_allowed_for_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """e = 0, as if the centre were stationary: its box and its distance say otherwise."""
-    monkeypatch.setattr(soundness, "basin", lambda r, alpha, gradient, mu, upper: basin(r, alpha, 0.0, mu, upper))
+    monkeypatch.setattr(
+        soundness.examine, "basin", lambda r, alpha, gradient, mu, upper: basin(r, alpha, 0.0, mu, upper)
+    )
     assert any("stationary" in v for v in violations([6, 28, 32, 35]))
 
 
@@ -546,7 +552,7 @@ def test_forms_bound_both_informations_at_every_point_of_a_cell() -> None:
                 continue
             with digits():
                 place = arb_mat(exact.p, 1, [arb(c) for c in z.tolist()])
-                theta = exact.point(region.centre) + soundness.exact_factor(region) * place
+                theta = exact.point(region.centre) + exact_factor(region) * place
                 moves = [(arb(z[k]) - arb(m)) / arb(h) for k, m, h in zip(cut, cell.middles, cell.halves, strict=True)]
                 inner = [arb(z[k]) / arb(cell.radius) for k in rest]
                 for form, true, sign in (
