@@ -265,7 +265,7 @@ CLAIMS = (
     Claim(
         id="certificate-sound",
         title="A certificate proves relative strong convexity on a whole region of parameters",
-        statement=r"if `certify` returns a certificate for a data set, then for **all** $\theta$ in its region"
+        statement=r"if a certificate is made for a data set, then for all $\theta$ in its region"
         r" $\lambda_{\max}(M(\theta)) < 1-\alpha$, and exactly one stationary point lies there, in its enclosure; in"
         r" real arithmetic, whatever the rounding",
         source="theory.md §3, relative-convexity-iff and linear, on finite data; Rump, BIT 46 (2006)",

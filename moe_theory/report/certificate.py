@@ -28,10 +28,13 @@ def certificate_figure(curve: Curve, title: str | None = None) -> Figure:
     axes = figure.add_subplot()
     radii, start = np.concatenate([[0.0], curve.radii]), [c.lambda_centre]
     best = np.minimum.reduce(list(curve.bounds.values()))
-    top = CEILING if np.max(best[np.isfinite(best)], initial=0.0) > 0.4 else 1.3 * c.lambda_upper
+    highest = float(np.max(best[np.isfinite(best)], initial=c.lambda_centre))
+    # Room for the curves: up to 1 and a little more if they come near it, and not from 0 if they start high.
+    top = min(CEILING, 2 - c.lambda_centre) if highest > 0.4 else 1.3 * highest
+    bottom = max(0.0, c.lambda_centre - 2 * (top - c.lambda_centre))
     found = np.concatenate([start, curve.found])
-    highest = np.concatenate([start, np.where(np.isfinite(best), best, top)])
-    axes.fill_between(radii, found, np.minimum(highest, top), color=ITERATES, alpha=0.09, linewidth=0)
+    known = np.concatenate([start, np.where(np.isfinite(best), best, top)])
+    axes.fill_between(radii, found, np.minimum(known, top), color=ITERATES, alpha=0.09, linewidth=0)
     for method, values in curve.bounds.items():
         colour, label = STYLES[method]
         shown = np.where(np.isfinite(values), values, np.nan)
@@ -46,8 +49,8 @@ def certificate_figure(curve: Curve, title: str | None = None) -> Figure:
         point: dict[str, Any] = {"markersize": 7, "markeredgecolor": "white", "zorder": 5, "linestyle": "none"}
         axes.plot([c.radius], [c.lambda_upper], marker="D", color=ITERATES, label=label, **point)
         axes.axvspan(0, c.basin.radius, color=GAP, alpha=0.12, linewidth=0)
-        axes.annotate(rf"starts, $r_0={c.basin.radius:.3g}$", (c.basin.radius, 0.02 * top), xytext=(4, 0), **small)
-    axes.set(xlim=(0, radii[-1]), ylim=(0, top))
+        axes.annotate(rf"starts, $r_0={c.basin.radius:.3g}$", (c.basin.radius, bottom), xytext=(4, 6), **small)
+    axes.set(xlim=(0, radii[-1]), ylim=(bottom, top))
     axes.set_xlabel(rf"radius r of the region ${_norm(c)} \leq r$")
     axes.set_ylabel(r"$\lambda_{\max}(M(\theta))$ on the region")
     axes.set_title(title or f"{c.model.name}, {c.source.rows} rows", loc="left", color=INK, fontsize=11)
