@@ -59,7 +59,7 @@ def certificate_figure(curve: Curve, title: str | None = None) -> Figure:
     complement = lambda v: 1 - v
     other = axes.secondary_yaxis("right", functions=(complement, complement))
     other.set_ylabel(r"$\alpha = 1-\lambda_{\max}$")
-    axes.legend(fontsize=8.5, loc="upper left", facecolor="white", edgecolor="none", framealpha=0.9)
+    axes.legend(fontsize=8.5, loc="best", facecolor="white", edgecolor="none", framealpha=0.9)
     return figure
 
 
