@@ -455,7 +455,8 @@ def test_remainder_holds_on_an_interval_that_is_cut_off() -> None:
             t, error, far = rng.standard_normal() * 3, 10.0 ** rng.uniform(-3, -0.5), 10.0 ** rng.uniform(-3, 0.5)
             at, ends = np.array([t]), (np.array([t - far]), np.array([t + far]))
             own = rows.Argument(at, np.array([error]), np.ones((1, 1)))
-            interval = own.on(Region(np.zeros((1, 1)), None, 10.0), x, rows.Interval(at, *ends, none))
+            wide = Region(np.zeros((1, 1)), None, 10.0)
+            interval = own.on(wide, wide.spread(x), rows.Interval(at, *ends, none))
             low, high = (arb(float(v[0])) for v in logistic.remainder(at, interval.reach))
             for off in (-1, 1):
                 true = arb(t) + off * arb(error)

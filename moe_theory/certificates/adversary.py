@@ -29,9 +29,11 @@ class Found:
     theta: Array
 
 
-def adversary(statistics: Statistics, region: Region, starts: int = 4, seed: int = 0) -> Found:
+def adversary(
+    statistics: Statistics, region: Region, starts: int = 4, seed: int = 0, at_centre: float | None = None
+) -> Found:
     """Climb λ_max over a whole ball or ellipsoid: from a point to where the gradient there points on the boundary, as
-    long as that is higher; from the centre both ways, and from random points."""
+    long as that is higher; from the centre both ways, and from random points. at_centre: λ_max there, if known."""
     model, law = statistics.model, statistics.law
     small = statistics if len(law) <= MANY else Statistics(model, thinned(law))
     g, centre = region.matrix, region.centre
@@ -57,8 +59,9 @@ def adversary(statistics: Statistics, region: Region, starts: int = 4, seed: int
             best, best_z = value, z
     inwards = (place(share * best_z) for share in INWARDS)
     theta = next((t for t in inwards if contains(region, t)), centre)
-    found = [Found(largest_eigenvalue(statistics, t)[0], t) for t in (centre, theta)]
-    return max(found, key=lambda f: f.value)
+    own = largest_eigenvalue(statistics, centre)[0] if at_centre is None else at_centre
+    found = Found(largest_eigenvalue(statistics, theta)[0], theta)
+    return found if found.value > own else Found(own, centre)
 
 
 def contains(region: Region, theta: Array) -> bool:

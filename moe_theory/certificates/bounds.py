@@ -8,10 +8,12 @@ where in the region one is, and the extremes of the remainder only.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from moe_theory.laws.rows import scaled_grams
 from moe_theory.validation import Array
 
 Method = Literal["worst-case", "taylor"]
+MANY, THREADS = 8, 4  # blocks from which on threads share them, and how many at most
 TILT = 0.3  # share of the reach that counts as how far an argument moves when a row chooses between the two
 
 
@@ -72,6 +75,17 @@ class Centre:
         gram = sum(scaled_grams(r.block.x, np.ones((1, len(r.block.y))) * r.block.weight)[0] for r in self.rows)
         return self.form(np.kron(self.statistics.quadratic, gram))
 
+    @cached_property
+    def widest(self) -> tuple[Array, Array]:
+        """The largest |v| of the rows, (m, d), for the label's v = Δs ⊗ x, and for the terms' v = l ⊗ x in sum."""
+        label, far = np.zeros(self.theta.shape), np.zeros(self.theta.shape[1])
+        for r in self.rows:
+            wide = np.abs(r.block.x)
+            far = np.maximum(far, np.max(wide, axis=1))
+            for a, slopes in enumerate(r.label.slopes):
+                label[a] = np.maximum(label[a], np.max(np.abs(slopes) * wide, axis=1))
+        return label, sum((np.outer(np.abs(s), far) for _, s in self.statistics.terms), np.zeros(self.theta.shape))
+
     # Putting sums together ----------------------------------------------------------------------------------
 
     def form(self, value: Array) -> Form:
@@ -90,11 +104,13 @@ class Bounds:
 
 def above(centre: Centre, region: Region) -> Form:
     """∇²A ⪯ this on a whole ball or ellipsoid, by the worst case of every row."""
-    grams = []
-    for r in centre.rows:
-        highs = np.array([most(*t.on(region, r.block.x).ends) for t in r.terms])
-        grams.append(scaled_grams(r.block.x, highs.reshape(-1, len(r.block.y)) * r.block.weight))
-    return centre.quadratic + centre.form(_terms(centre, np.sum(grams, axis=0)))
+
+    def of(r: Centred) -> Array:
+        spread = region.spread(r.block.x)
+        highs = np.array([most(*t.on(region, spread).ends) for t in r.terms]).reshape(-1, len(r.block.y))
+        return scaled_grams(r.block.x, highs * r.block.weight)
+
+    return centre.quadratic + centre.form(_terms(centre, np.sum(_each(of, centre.rows), axis=0)))
 
 
 def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None = None) -> Bounds:
@@ -103,10 +119,8 @@ def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None 
     (m, d), terms = centre.theta.shape, centre.statistics.terms
     pairs, triples = _combinations(m, 2), _combinations(m, 3)
     counts = np.cumsum([len(pairs), len(terms), len(triples) * d])
-    sums: list[Array] = []
-    widest = np.zeros((1 + len(terms), m, d))
-    around: Iterable[Centred | None] = itertools.repeat(None) if whole is None else whole.rows
-    for r, outer in zip(centre.rows, around, strict=False):
+
+    def of(r: Centred, outer: Centred | None) -> Array:
         x = r.block.x
         label, *varying = _intervals(r, region, outer)
         tops, lows = _top(label, method), [_low(t, method) for t in varying]
@@ -114,12 +128,10 @@ def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None 
         if method == "taylor":
             moves = [*(tops[1] * _product(r.label.slopes, triple) for triple in triples), *(low[1] for low in lows)]
             scales += [move * x[j] for move in moves for j in range(d)]
-            far = np.max(np.abs(x), axis=1)
-            widest[0] = np.maximum(widest[0], np.max(np.abs(r.label.slopes)[:, None] * np.abs(x)[None], axis=2))
-            for k, (_, slopes) in enumerate(terms):
-                widest[1 + k] = np.maximum(widest[1 + k], np.outer(np.abs(slopes), far))
-        sums.append(scaled_grams(x, np.array(scales) * r.block.weight))
-    own, low, third, fourth = np.split(np.sum(sums, axis=0), counts)
+        return scaled_grams(x, np.array(scales) * r.block.weight)
+
+    around: Sequence[Centred | None] = [None] * len(centre.rows) if whole is None else whole.rows
+    own, low, third, fourth = np.split(np.sum(_each(of, centre.rows, around), axis=0), counts)
     missing = centre.form(_spread(dict(zip(pairs, own, strict=True)), m, d))
     below = centre.form(_terms(centre, low))
     if method == "taylor":
@@ -129,17 +141,27 @@ def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None 
                 tensor[a, :, b, :, c, :] = part
         for (weight, slopes), part in zip(terms, fourth.reshape(-1, d, d, d), strict=True):
             change += weight * np.einsum("a,b,c,jkl->ajbkcl", slopes, slopes, slopes, part)
-        missing = _sloping(missing, tensor, widest[0], region)
-        below = _sloping(below, change, np.sum(widest[1:], axis=0), region)
+        label, varying = centre.widest
+        missing, below = _sloping(missing, tensor, label, region), _sloping(below, change, varying, region)
     return Bounds(missing, centre.quadratic + below)
+
+
+def _each(of: Callable[..., Array], *blocks: Sequence[Any]) -> list[Array]:
+    """`of` every block, in order; many blocks are shared out to threads, as nothing here waits for memory."""
+    if len(blocks[0]) < MANY:
+        return list(map(of, *blocks))
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(of, *blocks))
 
 
 def _intervals(r: Centred, region: Region, outer: Centred | None) -> list[Interval]:
     """Of the label's argument, then of the softplus terms'."""
-    own, x = (r.label, *r.terms), r.block.x
+    own, spread = (r.label, *r.terms), region.spread(r.block.x)
     if outer is None or region.whole is None:
-        return [t.on(region, x) for t in own]
-    return [t.on(region, x, o.on(region.whole, x)) for t, o in zip(own, (outer.label, *outer.terms), strict=True)]
+        return [t.on(region, spread) for t in own]
+    whole = region.whole.spread(r.block.x)
+    there = [t.on(region.whole, whole) for t in (outer.label, *outer.terms)]
+    return [t.on(region, spread, around) for t, around in zip(own, there, strict=True)]
 
 
 def _top(t: Interval, method: Method) -> tuple[Array, Array]:

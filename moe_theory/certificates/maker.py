@@ -58,7 +58,7 @@ class Maker:
             radius = self.largest(alpha)
         region = self.region(float(radius))
         self.tell("search for the largest λ_max")
-        found = adversary(self.statistics, region, seed=self.seed)
+        found = adversary(self.statistics, region, seed=self.seed, at_centre=self.at_centre)
         yield {"region": region, "found": found}
         if not found.value < level:
             where = "at the centre" if found.theta is self.theta else "at a point of the region (`found`)"

@@ -35,12 +35,12 @@ class Argument:
     error: Array
     slopes: Array
 
-    def on(self, region: Region, x: Array, around: Interval | None = None) -> Interval:
-        """Where t may be on the region, for features x, (d, n); no further than `around` says, if it is given."""
-        spread, box = region.spread(x)
+    def on(self, region: Region, spread: tuple[Array, Array], around: Interval | None = None) -> Interval:
+        """Where t may be on the region, for the features' `Region.spread` there; no further than `around` says, if it
+        is given."""
+        rest, box = spread
         slopes = self.slopes if self.slopes.ndim == 2 else self.slopes[:, None]
-        whole = np.sum(slopes**2 * spread, axis=0)
-        reach = region.radius * np.sqrt(whole)
+        reach = region.radius * np.sqrt(np.sum(slopes**2 * rest, axis=0))
         if len(box):
             along = [np.abs(slopes[a] * b) for (a, _), b in zip(region.cut, box, strict=True)]
             reach = reach + sum(h * v for h, v in zip(region.halves, along, strict=True))
