@@ -21,7 +21,7 @@ from flint import arb, arb_mat, ctx
 from models import balanced, gate_only, gate_three, noisy_labels, offset
 
 import moe_theory as mt
-from moe_theory.certificates import ball_bounds, ball_rows, balls
+from moe_theory.certificates import ball_bounds, ball_rows, ball_sums, balls
 from moe_theory.certificates.ball_formulas import derived, symmetric_linear, symmetric_logistic
 from moe_theory.certificates.checker import check, check_file
 from moe_theory.certificates.contents import read_statement
@@ -529,8 +529,8 @@ def test_sums_contain_those_at_fifty_digits(name: str) -> None:
     m, d = start.shape
     places = list(itertools.product(range(m), range(d)))
     with ctx.workprec(128), mpmath.workdps(50):
-        sums = ball_rows.sums_at(rows_of(name), balls.matrix(start))
-        slope = ball_rows.gradient(rows_of(name), balls.matrix(start))
+        sums = ball_sums.sums_at(rows_of(name), balls.matrix(start))
+        slope = ball_sums.gradient(rows_of(name), balls.matrix(start))
         missing, complete, gradient = (np.zeros(s, dtype=object) for s in ((m * d, m * d), (m * d, m * d), m * d))
         exact = np.vectorize(mpmath.mpf, otypes=[object])
         sigma = lambda t: 1 / (1 + mpmath.exp(-t))
@@ -566,7 +566,7 @@ def test_bounds_hold_at_random_points_of_a_cell(name: str, method: str) -> None:
     with ctx.workprec(128):
         blocks = [balls.matrix(f) for f in factor]
         cell = ball_rows.Cell(balls.matrix(centre.reshape(m, d)), {p - 1: arb(0.3)}, arb(r))
-        sums = ball_rows.sums_over(rows_of(name), cell, blocks, method)
+        sums = ball_sums.sums_over(rows_of(name), cell, blocks, method)
         low, high, top = (balls.midpoints(b) for b in (sums.complete_low, sums.complete_high, sums.missing))
         slopes = [np.zeros((p, p))] * p
         slopes_complete = slopes

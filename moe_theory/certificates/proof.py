@@ -11,7 +11,8 @@ import numpy as np
 import scipy.linalg
 from flint import arb, arb_mat, fmpq
 
-from moe_theory.certificates.ball_rows import Cell, Rows, Sums, gradient, sums_at, sums_over
+from moe_theory.certificates.ball_rows import Cell, Rows
+from moe_theory.certificates.ball_sums import Sums, gradient, sums_at, sums_over
 from moe_theory.certificates.balls import (
     block_diagonal,
     congruence,
