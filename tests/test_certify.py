@@ -171,6 +171,14 @@ class TestModels:
 
 
 class TestReasons:
+    def test_enormous_features_are_a_reason_and_no_warning(self, small):
+        x, y = small[0].x, small[0].y
+        for scale in (1e60, 1e140):
+            found = mt.certify(LINEAR, mt.Finite(scale * x, y), small[1] / scale, radius=0.1, shape="ellipsoid")
+            assert found.certified or found.reason
+            found = mt.certify(LINEAR, mt.Finite(x, scale * y), small[1], radius=0.1)
+            assert not found.certified and found.reason
+
     def reason(self, data, centre, **options) -> str:
         found = mt.certify(LINEAR, data, centre, **options)
         assert not found.certified and found.to_dict()["certified"] is False

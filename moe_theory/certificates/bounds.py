@@ -67,7 +67,8 @@ class Centre:
             value += (w * r.score) @ x.T
             error += (w * r.score_error) @ wide.T
             heap += (w * np.abs(r.score)) @ wide.T
-        return value, UP * (error + (gamma(self.statistics.depth) + SCALAR) * heap)
+        rounding = gamma(self.statistics.depth)
+        return value, UP * (1 + rounding) * (error + (rounding + SCALAR) * heap)
 
     @cached_property
     def quadratic(self) -> Form:

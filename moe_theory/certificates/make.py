@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
@@ -135,8 +136,9 @@ def certify_rows(
     try:
         if trouble:
             raise UnprovableError(trouble)
-        for more in maker.steps(radius, alpha):
-            known |= more
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite proves nothing
+            for more in maker.steps(radius, alpha):
+                known |= more
         reason = ""
     except UnprovableError as error:
         reason = str(error)

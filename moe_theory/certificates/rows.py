@@ -216,7 +216,7 @@ class _Response:
         if self.factor is not None:
             return self.factor * y
         if self.values:
-            exact = [number(self.expr.subs(RESPONSE, v)) for v in self.values]
+            exact = [number(self.expr.subs(RESPONSE, sp.Rational(v))) for v in self.values]
             return np.select([y == v for v in self.values], exact)
         assert self.ball is not None
         out = np.empty(len(y))
@@ -243,7 +243,7 @@ class _Function:
         n = len(block.y)
         if self.free.isdisjoint(self.known) and (self.values or not self.free):
             responses = self.values or (0,)
-            exact = [number(self.expr.subs(RESPONSE, v)) for v in responses]
+            exact = [number(self.expr.subs(RESPONSE, sp.Rational(v))) for v in responses]
             found = np.select([block.y == v for v in responses], exact) if self.free else np.full(n, exact[0])
             return found, 4 * UNIT * np.abs(found)
         values, errors = np.empty(n), np.empty(n)
