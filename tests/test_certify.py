@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import shutil
 from dataclasses import replace
 
@@ -326,6 +327,7 @@ class TestPictures:
         figure = certificate_figure(curve)
         (axes,) = figure.axes
         assert "radius" in axes.get_xlabel() and len(axes.get_legend().get_texts()) == 4
+        assert pickle.loads(pickle.dumps(figure)).axes  # `verify` draws it in another process
         page = certificate_page(curve.certificate, curve, "rows.csv")
         for text in ("EM converges linearly on rows.csv", curve.certificate.source.digest, "moe-theory check", "<svg"):
             assert text in page

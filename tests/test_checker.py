@@ -201,7 +201,7 @@ def test_no_wrong_type_or_key_passes_with_the_seal_renewed(certificate: dict[str
             assert refused(sealed(edited(certificate, (*path, "more"), 1.0)), path), path
 
 
-def test_thousands_of_random_edits_raise_nothing(certificate: dict[str, Any]) -> None:
+def test_a_thousand_random_edits_raise_nothing(certificate: dict[str, Any]) -> None:
     rng = np.random.default_rng(3)
     paths = [p for p in leaves(certificate) if p and p[0] not in ("certificate", "format", "seal")]
     deep: list[Any] = []
@@ -215,7 +215,7 @@ def test_thousands_of_random_edits_raise_nothing(certificate: dict[str, Any]) ->
         *(object(), b"x", math.nan, np.float64(2), {1: 2}, {None: 1, "a": 2}, (1.0, 2.0)),
     ]
     rejected = 0
-    for _ in range(2000):
+    for _ in range(1000):
         new = certificate
         for _ in range(rng.integers(1, 3)):
             path = paths[rng.integers(len(paths))]
