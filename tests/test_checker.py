@@ -236,7 +236,7 @@ def test_a_thousand_random_edits_raise_nothing(certificate: dict[str, Any]) -> N
             with contextlib.suppress(TypeError, ValueError):
                 new = sealed(new)
         rejected += not checked("linear-1.0", new).valid
-    assert rejected > 1850
+    assert rejected > 925
 
 
 def test_absurd_sizes_are_refused_at_once(certificate: dict[str, Any]) -> None:
