@@ -129,18 +129,18 @@ def derived(model: Model) -> Formulas:
     eta = model.learnt
     values = model.response.values
     at = [(float(v), sp.Rational(v)) for v in values] if values else [(None, RESPONSE)]
-    found: Formulas | None = None
+    made: list[Formulas] = []  # one per response; they are to be the same
     expressions: dict[float | None, tuple[sp.Expr, ...]] = {}
     for key, y in at:
         labels = [sp.expand(term.subs(RESPONSE, y)) for term in model.log_joint]
-        quadratic, gates, shifts = _mirror_map(model, labels[0], found)
+        quadratic, gates, shifts = _mirror_map(model, labels[0])
         _prove_curvature(model, labels, quadratic, gates, shifts)
         here = Formulas(quadratic, gates, (RESPONSE, *model.symbols[len(eta) :]), expressions)
-        if found is not None and (here.quadratic, here.gates) != (found.quadratic, found.gates):
+        if made and (here.quadratic, here.gates) != (made[0].quadratic, made[0].gates):
             raise InputError(
                 f"model: expected a mirror map that does not depend on y, {model.name} has another at y = {y}"
             )
-        found = here
+        made.append(here)
         origin = dict.fromkeys(eta, sp.Integer(0))
         change = labels[1] - labels[0]
         slopes = [
@@ -158,12 +158,11 @@ def derived(model: Model) -> Formulas:
                 f"model: expected a mirror map that does not depend on y, {model.name} has another at y = {y}"
             )
         expressions[key] = tuple(sp.expand(e) for e in new)
-    assert found is not None
-    return found
+    return made[0]
 
 
 def _mirror_map(
-    model: Model, label: sp.Expr, like: Formulas | None
+    model: Model, label: sp.Expr
 ) -> tuple[sp.Matrix, tuple[tuple[sp.Rational, tuple[sp.Rational, ...]], ...], tuple[sp.Expr, ...]]:
     """(C, gates, their shifts b) read off ℓ_0: minus its quadratic part, minus its softplus terms."""
     eta = model.learnt

@@ -41,10 +41,8 @@ class Basin:
 
 
 def basin(radius: float, alpha: float, gradient: float, lower: float, upper: Callable[[float], float]) -> Basin | None:
-    """The basin from r, α, ε, μ and ν as a function of the radius s it is to hold on, all rounded to the safe side;
-    None where e >= r or μ <= 0."""
-    if not lower > 0:
-        return None
+    """The basin from r, α, ε, μ > 0 and ν as a function of the radius s it is to hold on, all rounded to the safe side;
+    None where e >= r."""
     e = _up(Fraction(gradient) / (Fraction(alpha) * Fraction(lower)))
     if not e < radius:
         return None

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from moe_theory.certificates.region import Region
 from moe_theory.errors import InputError
 from moe_theory.files import check_writable, write_atomically
 from moe_theory.model import Model
-from moe_theory.validation import Array
+from moe_theory.validation import Array, unit_interval
 
 FORMAT = 1
 
@@ -38,6 +38,14 @@ class Source:
     response: str | None
     intercept: bool
     digest: str
+
+
+class Proved(NamedTuple):
+    """The basin, and what encloses the stationary point θ̂: lower <= θ̂ <= upper, (m, d)."""
+
+    basin: Basin
+    lower: Array
+    upper: Array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,6 +83,13 @@ class Certificate:
         return self.region.radius
 
     @property
+    def proved(self) -> Proved:
+        """What was proved of the basin and the stationary point; InputError with the reason if nothing was."""
+        if not self.certified or self.basin is None or self.lower is None or self.upper is None:
+            raise InputError(f"certificate: expected one that was proved, got none: {self.reason}")
+        return Proved(self.basin, self.lower, self.upper)
+
+    @property
     def basin_radius(self) -> float:
         """r0: EM converges linearly from every start c + Gz with ‖z‖ <= r0; 0 where that was not proved."""
         return self.basin.radius if self.basin else 0.0
@@ -82,8 +97,8 @@ class Certificate:
     def iterations(self, factor: float = 1e-6) -> int:
         """How many iterations of EM from the basin are enough to multiply B_A(θ̂‖θ) by `factor` < 1, by the proved
         rate; InputError if nothing is proved."""
-        if not self.certified or not 0 < factor < 1:
-            raise InputError("factor: expected a number in (0, 1) and a certificate that was proved")
+        self.proved  # noqa: B018  raises
+        unit_interval("factor", factor)
         return math.ceil(math.log(factor) / math.log1p(-self.alpha))
 
     def to_dict(self) -> dict[str, Any]:
@@ -125,8 +140,7 @@ class Certificate:
     @property
     def document(self) -> dict[str, Any]:
         """The certificate as its file holds it; InputError if nothing was proved."""
-        if not self.certified or self.basin is None:
-            raise InputError(f"certificate: expected one that was proved, got none: {self.reason}")
+        basin, lower, upper = self.proved
         factor = self.region.factor
         body: dict[str, Any] = {
             "certificate": "moe-theory",
@@ -158,14 +172,14 @@ class Certificate:
                 "method": self.method,
                 "cuts": [{"coordinate": k, "pieces": n} for k, n in self.cuts],
             },
-            "curvature": {"lower": self.basin.lower, "upper": self.basin.upper, "within": self.basin.within},
+            "curvature": {"lower": basin.lower, "upper": basin.upper, "within": basin.within},
             "stationary": {
-                "gradient": self.basin.gradient,
-                "distance": self.basin.distance,
-                "lower": self._named(np.asarray(self.lower)),
-                "upper": self._named(np.asarray(self.upper)),
+                "gradient": basin.gradient,
+                "distance": basin.distance,
+                "lower": self._named(lower),
+                "upper": self._named(upper),
             },
-            "basin": {"radius": self.basin.radius, "divergence": self.basin.divergence},
+            "basin": {"radius": basin.radius, "divergence": basin.divergence},
             "found": {"lambda": self.found.value, "theta": self._named(self.found.theta)},
             "maker": {
                 "moe_theory": moe_theory.__version__,

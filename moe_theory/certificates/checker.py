@@ -160,26 +160,25 @@ def _model(source: Source, given: Model | None) -> tuple[Model, Formulas]:
     """The declaration and its formulas in balls; what the file says is rejected, a given misfit an InputError."""
     if given is not None and given.name != source.name:
         raise Rejected(f"model.name: expected {brief(given.name)}, the given model's, got {brief(source.name)}")
-    zoo = None
-    if source.name in ZOO:
+    of_zoo = source.name in ZOO
+    declared = given
+    if of_zoo:
         try:
             zoo = by_name(source.name, **source.options)
         except (MoeTheoryError, ArithmeticError, ValueError, TypeError) as error:
             raise Rejected(f"model.options: {brief(str(error))}") from error
         _check_joint(source, zoo)
-    elif given is None:
+        declared = given or zoo
+    if declared is None:
         raise Rejected(
             f"model.name: expected one of {', '.join(ZOO)}, or a given model of that name, got {brief(source.name)}"
         )
-    declared = given if given is not None else zoo
-    assert declared is not None
-    if given is not None:
-        _check_joint(source, given)
+    _check_joint(source, declared)
     expected = {name: list(row) for name, row in zip(declared.known, declared.known_coefficients, strict=True)}
     if source.known != expected:
         raise Rejected(f"model.known: expected {brief(expected)}, the model's, got {brief(source.known)}")
     try:
-        return declared, formulas_of(declared, dict(source.options) if zoo is not None else None)
+        return declared, formulas_of(declared, dict(source.options) if of_zoo else None)
     except InputError as error:
         if given is not None:
             raise

@@ -9,9 +9,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from moe_theory.certificates.adversary import Found, adversary
+from moe_theory.certificates.bounds import Centre
 from moe_theory.certificates.certificate import Certificate
 from moe_theory.certificates.maker import METHODS
-from moe_theory.certificates.region import Region
 from moe_theory.certificates.relative import Prover
 from moe_theory.certificates.rows import Statistics
 from moe_theory.laws.table import Finite
@@ -44,13 +44,14 @@ def radius_curve(
     statistics = Statistics(certificate.model, data)
     end = REACH * certificate.radius or 1.0
     grid = np.linspace(0, end, POINTS + 1)[1:] if radii is None else np.asarray(radii, dtype=float)
-    centre = replace(certificate.region, radius=0.0)
+    point = certificate.region
+    centre = Centre(statistics, point.centre, np.abs(point.centre))
     bounds: dict[str, list[float]] = {method: [] for method in METHODS}
     found: list[Found] = []
     for i, radius in enumerate(grid):
-        region: Region = replace(centre, radius=float(radius))
+        region = replace(point, radius=float(radius))
         for method in METHODS:
-            bounds[method].append(Prover.of(statistics, region, method).least())
+            bounds[method].append(Prover.of(statistics, region, method, centre=centre).least())
         found.append(adversary(statistics, region))
         if progress is not None:
             progress(i + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -85,11 +86,10 @@ class Congruent:
     edges: Array
     error: float
 
-    def __post_init__(self) -> None:
-        spread = None if self.slope is None else _square_sum(self.slope)
-        object.__setattr__(self, "spread", spread)
-
-    spread: Array | None = None
+    @cached_property
+    def spread(self) -> Array | None:
+        """S = Σ T_j², (p, p), of the slopes T_j."""
+        return None if self.slope is None else _square_sum(self.slope)
 
     def least(self) -> float:
         """A proved lower bound on every eigenvalue of KN(z)K' over the region; -inf where nothing could be proved.
@@ -109,16 +109,17 @@ class Congruent:
 
     def _least(self, value: Array) -> float:
         p = len(value)
-        if self.spread is None:
+        spread = self.spread
+        if spread is None:
             return _proved(value, self.error)
-        scale = float(np.sqrt(max(np.linalg.eigvalsh(self.spread)[-1], TINY)))
-        bounded = lambda t: value - self.spread / (2 * t) - t / 2 * np.eye(p)
+        scale = float(np.sqrt(max(np.linalg.eigvalsh(spread)[-1], TINY)))
+        bounded = lambda t: value - spread / (2 * t) - t / 2 * np.eye(p)
         found = [float(np.linalg.eigvalsh(bounded(scale * ratio))[0]) for ratio in RATIOS]
         best = int(np.argmax(found))
         fine = scale * np.geomspace(RATIOS[max(best - 1, 0)], RATIOS[min(best + 1, len(RATIOS) - 1)], 9)
         t = max(fine, key=lambda t: float(np.linalg.eigvalsh(bounded(t))[0]))
         # Of S: a sum of squares of computed matrices, and the three terms of `bounded`.
-        trace = float(np.trace(self.spread))
+        trace = float(np.trace(spread))
         rounding = gamma(p * p + 8) * trace / (2 * t) + 4 * UNIT * (norm_above(value) + trace / (2 * t) + p * t)
         return _proved(bounded(t), UP * (self.error + rounding))
 

@@ -80,10 +80,13 @@ class Maker:
             )
         yield {"alpha": proved, "lambda_upper": 1 - proved}
         gradient, mu = self.gradient(region), max(self.prover(region, m).lower(region.matrix) for m in self.methods)
-        upper = lambda within: upper_curvature(self.centre, self.region(within))
+        whole = upper_curvature(self.centre, region)
+        if not (mu > 0 and math.isfinite(whole)):
+            raise UnprovableError("∇²A could not be bounded from below and above on the region")
+        upper = lambda s: whole if s == region.radius else upper_curvature(self.centre, self.region(s))
         settled = basin(region.radius, proved, gradient, mu, upper)
         if settled is None:
-            within = gradient / (proved * mu) if mu > 0 else math.inf
+            within = gradient / (proved * mu)
             raise UnprovableError(
                 f"a stationary point is proved within {within:.3g} of the centre only, which is not below the radius"
                 f" {region.radius:.6g}: take a centre at which EM has converged"

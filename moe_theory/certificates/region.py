@@ -72,22 +72,19 @@ class Region:
         m, d = self.centre.shape
         wide = np.abs(x)
         rest, box = np.zeros((m, x.shape[1])), np.zeros((len(self.cut), x.shape[1]))
-        whole = np.einsum("jn,jn->n", x, x) if self.factor is None else None
         for a in range(m):
-            columns = [j for b, j in self.cut if b == a]
-            if self.factor is None and not columns:
-                assert whole is not None
-                rest[a] = whole
-            elif self.factor is None:
-                kept = np.delete(x, columns, axis=0)
-                rest[a] = np.einsum("jn,jn->n", kept, kept)
-            else:
+            turned = wide
+            if self.factor is not None:
                 turned = np.abs(self.factor[a].T @ x) + gamma(d + 2) * (np.abs(self.factor[a]).T @ wide)
-                kept = np.delete(turned, columns, axis=0)
+            columns = [j for b, j in self.cut if b == a]
+            if a and self.factor is None and not self.cut:  # the same for every predictor
+                rest[a] = rest[0]
+            else:
+                kept = np.delete(turned, columns, axis=0) if columns else turned
                 rest[a] = np.einsum("jn,jn->n", kept, kept)
             for k, (b, j) in enumerate(self.cut):
                 if b == a:
-                    box[k] = wide[j] if self.factor is None else turned[j]
+                    box[k] = turned[j]
         return rest * (1 + SCALAR) + 1e-290, box * (1 + SCALAR)
 
     def cells(self, pieces: dict[tuple[int, int], int]) -> Iterator[Region]:

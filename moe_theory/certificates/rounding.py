@@ -15,8 +15,7 @@ from moe_theory.validation import Array
 UNIT = 2.0**-53
 SCALAR = 2.0**-43  # of a chain of a few dozen operations without cancellation, an `exp` among them
 TINY = 1e-120  # sizes below it count as it: what underflows is far below the error bounds then
-UP = 1 + 2.0**-40  # makes a computed number of non-negative terms an upper bound, `DOWN` a lower one
-DOWN = 1 - 2.0**-40
+UP = 1 + 2.0**-40  # makes a computed number of non-negative terms an upper bound
 
 
 def gamma(n: float) -> float:

@@ -207,8 +207,6 @@ class _Response:
         per_unit = sp.expand(expr / RESPONSE)
         self.factor = None if expr.is_number or not per_unit.is_number else number(per_unit)
         self.constant = number(expr) if expr.is_number else None
-        known = self.factor is not None or self.constant is not None or self.values
-        self.ball = None if known else ball_function((RESPONSE,), expr)
 
     def __call__(self, y: Array) -> Array:
         if self.constant is not None:
@@ -218,11 +216,10 @@ class _Response:
         if self.values:
             exact = [number(self.expr.subs(RESPONSE, sp.Rational(v))) for v in self.values]
             return np.select([y == v for v in self.values], exact)
-        assert self.ball is not None
-        out = np.empty(len(y))
+        ball, out = ball_function((RESPONSE,), self.expr), np.empty(len(y))
         with precision():
             for i, v in enumerate(y.tolist()):
-                value = self.ball(arb(v))
+                value = ball(arb(v))
                 if not (value.rel_accuracy_bits() > KNOWN or value == 0):
                     raise InputError(f"y: expected responses at which {self.expr} is known to 60 bits, got {v!r}")
                 out[i] = float(value.mid())

@@ -69,14 +69,13 @@ def _complement(value: Any) -> Any:
 
 def theorem(c: Certificate) -> list[str]:
     """What is proved, in numbers: prose with LaTeX between dollar signs."""
-    assert c.basin is not None
-    norm = _norm(c)
+    norm, basin = _norm(c), c.proved.basin
     return [
         rf"For all $\theta$ with ${norm} \le r = {c.radius:.6g}$: $\lambda_{{\max}}(M(\theta)) < {c.lambda_upper:.8f}$;"
         rf" that is, $L$ is $\alpha$-strongly convex relative to $A$ there, with $\alpha = {c.alpha:.8f}$.",
         r"Exactly one stationary point $\hat\theta$ of $L$ lies there. It is enclosed below.",
-        rf"From every $\theta_1$ with ${norm} \le r_0 = {c.basin.radius:.6g}$, and from every $\theta_1$ with"
-        rf" $B_A(\hat\theta\|\theta_1) < {c.basin.divergence:.6g}$, EM's iterates exist and stay in the region; after"
+        rf"From every $\theta_1$ with ${norm} \le r_0 = {basin.radius:.6g}$, and from every $\theta_1$ with"
+        rf" $B_A(\hat\theta\|\theta_1) < {basin.divergence:.6g}$, EM's iterates exist and stay in the region; after"
         r" every number $T$ of steps $B_A(\hat\theta\|\theta_{T+1}) \le (1-\alpha)^T B_A(\hat\theta\|\theta_1)$ and"
         r" $L(\theta_{T+1}) - L(\hat\theta) \le (1-\alpha)^T B_A(\hat\theta\|\theta_1)$.",
     ]
@@ -84,8 +83,8 @@ def theorem(c: Certificate) -> list[str]:
 
 def proof(c: Certificate) -> list[str]:
     """Why it holds, in short."""
-    assert c.basin is not None
-    gradient, distance = _power(c.basin.gradient), _power(c.basin.distance)
+    basin = c.proved.basin
+    gradient, distance = _power(basin.gradient), _power(basin.distance)
     return [
         r"Each row's weight in the missing information is $\sigma'(\tau_i)$ with the posterior logit $\tau_i$ affine"
         r" in $\theta$, and so is the gate's in $\nabla^2 A$. On the region every argument stays in a known interval:"
@@ -95,13 +94,13 @@ def proof(c: Certificate) -> list[str]:
         r" by a Cholesky factorisation that allows for its own rounding (Rump, BIT 46, 2006), all sums with their"
         r" a-priori errors (Higham, SIAM 2002).",
         r"In the region's coordinates $\nabla^2 L = \nabla^2 A - I_{z|x,y} \succeq \alpha\mu$,"
-        rf" $\mu = {c.basin.lower:.6g}$, and the gradient at $c$ is at most $\varepsilon = {gradient}$. As"
+        rf" $\mu = {basin.lower:.6g}$, and the gradient at $c$ is at most $\varepsilon = {gradient}$. As"
         rf" $e = \varepsilon/(\alpha\mu) = {distance}$ is below $r$, 2 follows, with $\hat\theta$ within $e$ of $c$.",
         r"Where $B_A(\hat\theta\|\cdot) < b = \mu(r-e)^2/2$ one is in the region. By the three-point identity EM's step"
         r" from there, taken among the points of the region, has"
         r" $B_A(\hat\theta\|\theta^+) + L(\theta^+) - L(\hat\theta) \le (1-\alpha) B_A(\hat\theta\|\theta)$; so it"
         r" ends inside, and is EM's step without that constraint. With"
-        rf" $\nabla^2 A \preceq \nu = {c.basin.upper:.6g}$ near $c$, $\nu(r_0+e)^2/2 < b$ gives 3.",
+        rf" $\nabla^2 A \preceq \nu = {basin.upper:.6g}$ near $c$, $\nu(r_0+e)^2/2 < b$ gives 3.",
     ]
 
 
@@ -110,10 +109,10 @@ def _norm(c: Certificate) -> str:
 
 
 def _lead(c: Certificate) -> str:
-    assert c.basin is not None
+    basin = c.proved.basin
     return (
         rf"For the {c.model.name} model on these {c.source.rows} rows, EM from every start with"
-        rf" ${_norm(c)} \le {c.basin.radius:.4g}$ converges to one and the same stationary point; each step divides its"
+        rf" ${_norm(c)} \le {basin.radius:.4g}$ converges to one and the same stationary point; each step divides its"
         rf" divergence from it by {1 / (1 - c.alpha):.4g} at least. This is proved, not estimated."
     )
 
@@ -134,7 +133,8 @@ def _power(value: float) -> str:
 
 
 def certificate_page(certificate: Certificate, curve: Curve, data: str) -> str:
-    """One self-contained HTML page: what is proved, of what, from which hypotheses and how; data: what to call it."""
+    """One self-contained HTML page: what is proved, of what, from which hypotheses and how; data: what to call it.
+    InputError where nothing was proved."""
     figure = certificate_figure(curve, "")
     figure.set_label("Bounds on λ_max(M) against the region's radius")
     caption, drawing, colours = picture(figure, "certificate", "_c")
@@ -142,7 +142,7 @@ def certificate_page(certificate: Certificate, curve: Curve, data: str) -> str:
     features = c.source.features or tuple(f"x{j + 1}" for j in range(c.region.centre.shape[1]))
     point = [
         (name, feature, float(middle), float(max(high - middle, middle - low)))
-        for name, row, lows, highs in zip(c.model.predictors, c.region.centre, c.lower, c.upper, strict=True)  # type: ignore[arg-type]
+        for name, row, lows, highs in zip(c.model.predictors, c.region.centre, *c.proved[1:], strict=True)
         for feature, middle, low, high in zip(features, row, lows, highs, strict=True)
     ]
     return (
