@@ -82,32 +82,27 @@ def largest_eigenvalue(statistics: Statistics, theta: Array) -> tuple[float, Arr
 
     From the statistics' own rows: what cancels in a posterior logit's offset is right there.
     """
-    m, d = theta.shape
-    missing, complete = np.zeros((2, m, d, m, d))
+    pairs = statistics.pairs
+    grams = []
     for rows in statistics.rows:
         x, change = rows.block.x, rows.change
         eta = theta @ x
         own = variance(np.sum(change * eta, axis=0) + rows.offset[0])
         gates = [variance(s @ eta + shift) for (_, s), (shift, _) in zip(statistics.terms, rows.shifts, strict=True)]
-        pairs = [(a, b) for a in range(m) for b in range(a, m)]
-        scales = np.array([np.ones_like(own), *(own * change[a] * change[b] for a, b in pairs), *gates])
-        gram, *grams = scaled_grams(x, scales * rows.block.weight)
-        for (a, b), part in zip(pairs, grams, strict=False):
-            missing[a, :, b, :] += part
-            missing[b, :, a, :] += part if a != b else 0.0
-        complete += np.einsum("ab,jk->ajbk", statistics.quadratic, gram)
-        for (factor, s), part in zip(statistics.terms, grams[len(pairs) :], strict=True):
-            complete += np.einsum("a,b,jk->ajbk", factor * s, s, part)
-    flat = [matrix.reshape(m * d, m * d) for matrix in (missing, complete)]
-    size = np.sqrt(np.maximum(np.diagonal(flat[1]), 0.0))
+        scales = np.array([*(own * change[a] * change[b] for a, b in pairs), *gates])
+        grams.append(scaled_grams(x, scales * rows.block.weight))
+    label, terms = np.split(np.sum(grams, axis=0), [len(pairs)])
+    missing = statistics.label_information(label)
+    complete = statistics.constant_information + statistics.term_information(terms)
+    size = np.sqrt(np.maximum(np.diagonal(complete), 0.0))
     if not np.all(size > 0):
         return -np.inf, np.zeros(theta.shape)
     unit = np.outer(size, size)
     try:
-        values, vectors = scipy.linalg.eigh(flat[0] / unit, flat[1] / unit)
+        values, vectors = scipy.linalg.eigh(missing / unit, complete / unit)
     except (np.linalg.LinAlgError, ValueError):
         return -np.inf, np.zeros(theta.shape)
-    return float(values[-1]), (vectors[:, -1] / size).reshape(m, d)
+    return float(values[-1]), (vectors[:, -1] / size).reshape(theta.shape)
 
 
 def _climb(statistics: Statistics, theta: Array, g: Array) -> tuple[float, Array]:

@@ -73,8 +73,7 @@ class Centre:
     @cached_property
     def quadratic(self) -> Form:
         """The constant part of ∇²A, C ⊗ E[xx'] (its error both ways)."""
-        gram = sum(scaled_grams(r.block.x, np.ones((1, len(r.block.y))) * r.block.weight)[0] for r in self.rows)
-        return self.form(np.kron(self.statistics.quadratic, gram))
+        return self.form(self.statistics.constant_information)
 
     @cached_property
     def widest(self) -> tuple[Array, Array]:
@@ -111,14 +110,14 @@ def above(centre: Centre, region: Region) -> Form:
         highs = np.array([most(*t.on(region, spread).ends) for t in r.terms]).reshape(-1, len(r.block.y))
         return scaled_grams(r.block.x, highs * r.block.weight)
 
-    return centre.quadratic + centre.form(_terms(centre, np.sum(_each(of, centre.rows), axis=0)))
+    return centre.quadratic + centre.form(centre.statistics.term_information(np.sum(_each(of, centre.rows), axis=0)))
 
 
 def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None = None) -> Bounds:
     """The two forms for a region, from one pass over its centre's rows. whole: for a cell, the centre of what
     it is a cell of."""
-    (m, d), terms = centre.theta.shape, centre.statistics.terms
-    pairs, triples = _combinations(m, 2), _combinations(m, 3)
+    (m, d), statistics, terms = centre.theta.shape, centre.statistics, centre.statistics.terms
+    pairs, triples = statistics.pairs, list(itertools.combinations_with_replacement(range(m), 3))
     counts = np.cumsum([len(pairs), len(terms), len(triples) * d])
 
     def of(r: Centred, outer: Centred | None) -> Array:
@@ -133,8 +132,8 @@ def bounds(centre: Centre, region: Region, method: Method, whole: Centre | None 
 
     around: Sequence[Centred | None] = [None] * len(centre.rows) if whole is None else whole.rows
     own, low, third, fourth = np.split(np.sum(_each(of, centre.rows, around), axis=0), counts)
-    missing = centre.form(_spread(dict(zip(pairs, own, strict=True)), m, d))
-    below = centre.form(_terms(centre, low))
+    missing = centre.form(statistics.label_information(own))
+    below = centre.form(statistics.term_information(low))
     if method == "taylor":
         tensor, change = np.zeros((2, m, d, m, d, m, d))
         for triple, part in zip(triples, third.reshape(-1, d, d, d), strict=True):
@@ -202,25 +201,5 @@ def _sloping(form: Form, tensor: Array, widest: Array, region: Region) -> Form:
     return Form(form.value, form.size, error, turned[: len(inside)], turned[len(inside) :])
 
 
-def _terms(centre: Centre, grams: Array) -> Array:
-    m, d = centre.theta.shape
-    value = np.zeros((m * d, m * d))
-    for (weight, slopes), gram in zip(centre.statistics.terms, grams, strict=True):
-        value += weight * np.kron(np.outer(slopes, slopes), gram)
-    return value
-
-
-def _combinations(m: int, r: int) -> list[tuple[int, ...]]:
-    return list(itertools.combinations_with_replacement(range(m), r))
-
-
 def _product(slopes: Array, indices: Iterable[int]) -> Array:
     return np.prod([slopes[a] for a in indices], axis=0)
-
-
-def _spread(blocks: dict[tuple[int, ...], Array], m: int, d: int) -> Array:
-    """The (m d, m d) matrix with these (d, d) blocks and their transposes."""
-    out = np.zeros((m, d, m, d))
-    for (a, b), block in blocks.items():
-        out[a, :, b, :] = out[b, :, a, :] = block
-    return out.reshape(m * d, m * d)

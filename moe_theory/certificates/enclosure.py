@@ -125,10 +125,12 @@ class _Bound:
         m, d = simplex[0].shape
         seen = (self.change[:, None, :] * self.x.T[None]).reshape(m * d, -1)
         missing = (seen * upper) @ seen.T
-        complete = np.kron(self.statistics.quadratic, (self.x.T * self.weight) @ self.x)
-        for (factor, slopes), shift in zip(self.statistics.terms, self.shifts, strict=True):
-            lower = least(*_middle(np.einsum("j,vjn->vn", slopes, eta) + shift)) * self.weight
-            complete += factor * np.kron(np.outer(slopes, slopes), (self.x.T * lower) @ self.x)
+        lowers = [
+            least(*_middle(np.einsum("j,vjn->vn", slopes, eta) + shift)) * self.weight
+            for (_, slopes), shift in zip(self.statistics.terms, self.shifts, strict=True)
+        ]
+        grams = np.array([(self.x.T * lower) @ self.x for lower in lowers])
+        complete = self.statistics.constant_information + self.statistics.term_information(grams)
         scale = np.sqrt(np.diagonal(complete))
         if not np.all(scale > 0):
             return np.inf

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import sympy as sp
@@ -14,7 +15,7 @@ from moe_theory.certificates.exact import KNOWN, ball_function, number, precisio
 from moe_theory.certificates.region import Region
 from moe_theory.certificates.rounding import SCALAR, UNIT, UP, gamma
 from moe_theory.errors import InputError
-from moe_theory.laws.rows import Block
+from moe_theory.laws.rows import Block, scaled_grams
 from moe_theory.laws.table import Finite
 from moe_theory.model import RESPONSE, Model
 from moe_theory.symbolic.two_labels import TwoLabels, two_labels
@@ -121,6 +122,32 @@ class Statistics:
         ]
         # Additions that a term of a sum over the rows goes through: those of its block, then those of the blocks.
         self.depth = max(len(rows.block.y) for rows in self.rows) + len(self.rows) + 8
+
+    @property
+    def pairs(self) -> list[tuple[int, ...]]:
+        """(a, b) with a <= b: what `label_information` wants sums of."""
+        return list(itertools.combinations_with_replacement(range(len(self.model.predictors)), 2))
+
+    @cached_property
+    def constant_information(self) -> Array:
+        """C ⊗ E[xx'], (p, p): the part of ∇²A that no parameter changes."""
+        ones = lambda rows: np.ones((1, len(rows.block.y))) * rows.block.weight
+        return np.kron(self.quadratic, sum(scaled_grams(rows.block.x, ones(rows))[0] for rows in self.rows))
+
+    def label_information(self, grams: Array) -> Array:
+        """Σ σ' ΔsΔs' ⊗ xx', (p, p), from Σ σ' Δs_a Δs_b xx' for the `pairs`, (d, d) each."""
+        m, d = len(self.model.predictors), self.law.dimension
+        out = np.zeros((m, d, m, d))
+        for (a, b), gram in zip(self.pairs, grams, strict=True):
+            out[a, :, b, :] = out[b, :, a, :] = gram
+        return out.reshape(m * d, m * d)
+
+    def term_information(self, grams: Array) -> Array:
+        """Σ_k κ_k l_k l_k' ⊗ Σ σ'(t_k) xx', (p, p), from Σ σ'(t_k) xx' for the softplus terms, (d, d) each."""
+        out = np.zeros_like(self.constant_information)
+        for (weight, slopes), gram in zip(self.terms, grams, strict=True):
+            out += weight * np.kron(np.outer(slopes, slopes), gram)
+        return out
 
 
 @dataclass(frozen=True, eq=False)
