@@ -172,13 +172,16 @@ class TestModels:
 
 
 class TestReasons:
-    def test_enormous_features_are_a_reason_and_no_warning(self, small):
-        x, y = small[0].x, small[0].y
-        for scale in (1e60, 1e140):
-            found = mt.certify(LINEAR, mt.Finite(scale * x, y), small[1] / scale, radius=0.1, shape="ellipsoid")
-            assert found.certified or found.reason
-            found = mt.certify(LINEAR, mt.Finite(x, scale * y), small[1], radius=0.1)
-            assert not found.certified and found.reason
+    @pytest.mark.parametrize("scale", [1e-60, 1e60])
+    def test_features_of_any_size_have_the_same_ellipsoid(self, small, scale):
+        (data, centre), same = small, mt.certify(LINEAR, *small, radius=0.1, shape="ellipsoid")
+        found = mt.certify(LINEAR, mt.Finite(scale * data.x, data.y), centre / scale, radius=0.1, shape="ellipsoid")
+        assert found.certified and found.alpha == pytest.approx(same.alpha, rel=1e-6)
+
+    @pytest.mark.parametrize("scale", [1e60, 1e140])
+    def test_responses_that_overflow_are_a_reason_and_no_warning(self, small, scale):
+        reason = self.reason(mt.Finite(small[0].x, scale * small[0].y), small[1], radius=0.1)
+        assert any(text in reason for text in ("rounding", "∇²A", "at the centre itself", "stationary point"))
 
     def reason(self, data, centre, **options) -> str:
         found = mt.certify(LINEAR, data, centre, **options)
@@ -391,7 +394,7 @@ class TestCommand:
             ((*self.OPTIONS, "--alpha", "2"), "alpha: expected a number in the open interval"),
             ((*self.OPTIONS, "--out", other), "--out: expected no other.json"),
             ((*self.OPTIONS, "--out", tmp_path / "c.txt"), "--out: expected a .json file"),
-            ((*self.OPTIONS, "--figure", tmp_path / "c.gif"), "--figure: expected a .png or .svg or .pdf file"),
+            ((*self.OPTIONS, "--figure", tmp_path / "c.gif"), "--figure: expected a .png, .svg or .pdf file"),
             ((*self.OPTIONS[2:], "--model", "softmax-linear"), "model 'softmax-linear': curved"),
             ((*self.OPTIONS, "--shape", "cube"), "--shape"),
         ]

@@ -15,12 +15,13 @@ from moe_theory.certificates.certificate import Certificate
 from moe_theory.certificates.make import certify as make
 from moe_theory.certificates.region import Shape
 from moe_theory.cli.columns import read_data
-from moe_theory.cli.common import console, load_model, print_json, progress_bar
-from moe_theory.errors import InputError
-from moe_theory.files import check_ours, check_writable, write_atomically
+from moe_theory.cli.common import IMAGES, console, load_model, own_files, print_json, progress_bar
+from moe_theory.files import check_ours, write_atomically
 from moe_theory.laws import Data
 
-IMAGES = (".png", ".svg", ".pdf")
+FILES: dict[str, tuple[str, ...]] = {"out": (".json",), "page": (".html",), "figure": IMAGES}
+MARKS = {"out": '"certificate": "moe-theory"', "page": 'content="moe-theory"'}  # of files that are ours
+UNITS = 1e3  # ratio of curvatures beyond which the features' units are worth a word
 
 
 @click.command()
@@ -42,9 +43,9 @@ IMAGES = (".png", ".svg", ".pdf")
 @click.option("--cuts", type=int, default=0, show_default=True, help="Cut the region along so many coordinates.")
 @click.option("--restarts", type=int, default=8, show_default=True, help="Random starts of EM.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random starts and searches.")
-@click.option("--out", "out_file", help="Write the certificate to this file, for `moe-theory check`.")
-@click.option("--page", "page_file", help="Write a page for a referee as .html.")
-@click.option("--figure", "figure_file", help="Save the bound against the radius as .png, .svg or .pdf.")
+@click.option("--out", help="Write the certificate to this file, for `moe-theory check`.")
+@click.option("--page", help="Write a page for a referee as .html.")
+@click.option("--figure", help="Save the bound against the radius as .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def certify(context: click.Context, data_file: str, spec: str, as_json: bool, **options: Any) -> None:
@@ -55,7 +56,10 @@ def certify(context: click.Context, data_file: str, spec: str, as_json: bool, **
     The centre is where EM from random starts ends. Exit code 1 if nothing could be proved; then the reason says why.
     """
     model = load_model(spec, options["sigma"])
-    files = _files(options, data_file)
+    files = own_files(options, FILES, data_file)
+    for name, mark in MARKS.items():
+        if name in files:
+            check_ours(f"--{name}", files[name], mark)
     data = read_data(data_file, options["response"], options["features"], options["intercept"])
     shape: Shape = options["shape"]
     with console(stderr=True).status("", spinner="dots") as status:
@@ -76,34 +80,11 @@ def certify(context: click.Context, data_file: str, spec: str, as_json: bool, **
         )
     _write(certificate, data, files, Path(data_file).name)
     if as_json:
-        print_json(certificate.to_dict() | {"data": data_file, "out": options["out_file"]})
+        print_json(certificate.to_dict() | {"data": data_file, "out": options["out"]})
     else:
         _show(certificate, data_file, spec, options)
     if not certificate.certified:
         context.exit(1)
-
-
-def _files(options: dict[str, Any], data_file: str) -> dict[str, Path]:
-    """{option: path} of what is to be written: all writable, each a file of its own, no file of another's."""
-    taken, found = {Path(data_file).resolve(): "the data"}, {}
-    kinds = {"out": (".json",), "page": (".html",), "figure": IMAGES}
-    for name, endings in kinds.items():
-        text = options[f"{name}_file"]
-        if text is None:
-            continue
-        path = Path(text)
-        if path.suffix.lower() not in endings:
-            raise InputError(f"--{name}: expected a {' or '.join(endings)} file, got {text!r}")
-        check_writable(f"--{name}", path)
-        if path.resolve() in taken:
-            raise InputError(f"--{name}: expected a file of its own, got {taken[path.resolve()]}, {text!r}")
-        taken[path.resolve()] = f"that of --{name}"
-        found[name] = path
-    if "out" in found:
-        check_ours("--out", found["out"], '"certificate": "moe-theory"')
-    if "page" in found:
-        check_ours("--page", found["page"], 'content="moe-theory"')
-    return found
 
 
 def _write(certificate: Certificate, data: Data, files: dict[str, Path], name: str) -> None:
@@ -135,11 +116,12 @@ def _write(certificate: Certificate, data: Data, files: dict[str, Path], name: s
 def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any]) -> None:
     out = console()
     norm = "‖θ - c‖" if c.region.factor is None else "‖θ - c‖ in the metric ∇²A(c)"
-    if not c.certified or c.basin is None:
+    if not c.certified:
         click.echo(f"No certificate: {c.reason}.")
         if math.isfinite(c.lambda_centre):
             click.echo(f"At the centre λ_max(M(c)) = {c.lambda_centre:.8g}.")
         return
+    basin, lower, upper = c.proved
     table = Table(title=f"EM for {c.model.name} on {Path(data_file).name}", title_justify="left", title_style="bold")
     table.add_column("proved")
     table.add_column("value", justify="right")
@@ -149,15 +131,15 @@ def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any]) ->
         ("with α =", f"{c.alpha:.8f}"),
         ("that is λ_max(M(θ)) ≤", f"{c.lambda_upper:.8f}"),
         ("   (largest found by search)", f"{c.found.value:.8f}"),
-        ("one stationary point θ̂ there, within", f"{c.basin.distance:.3g}"),
-        (f"EM converges to it from every start with {norm} ≤", f"{c.basin.radius:.6g}" if c.basin.radius else "–"),
-        ("   and from every start with B_A(θ̂‖θ) <", f"{c.basin.divergence:.6g}"),
+        ("one stationary point θ̂ there, within", f"{basin.distance:.3g}"),
+        (f"EM converges to it from every start with {norm} ≤", f"{basin.radius:.6g}" if basin.radius else "–"),
+        ("   and from every start with B_A(θ̂‖θ) <", f"{basin.divergence:.6g}"),
         (f"B_A(θ̂‖θ_T+1) ≤ {1 - c.alpha:.6g}^T B_A(θ̂‖θ_1): iterations for a millionth", f"{c.iterations()}"),
     ]
     for text, value in rows:
         table.add_row(text, value)
     out.print(table)
-    for predictor, low, high in zip(c.model.predictors, c.lower, c.upper, strict=True):  # type: ignore[arg-type]
+    for predictor, low, high in zip(c.model.predictors, lower, upper, strict=True):
         labels = feature or [f"x{j + 1}" for j in range(len(low))]
         pairs = ", ".join(
             f"{f} {(a + b) / 2:.8g} ± {(b - a) / 2:.1e}" for f, a, b in zip(labels, low, high, strict=True)
@@ -166,7 +148,9 @@ def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any]) ->
     shown = lambda value: f"{value:.4g}" if math.isfinite(value) else "none"
     bounds = ", ".join(f"{name} {shown(value)}" for name, value in c.bounds.items())
     click.echo(f"{c.source.rows} rows; bounds on λ_max(M) by method: {bounds}; {c.seconds:.1f} s")
-    if options["out_file"]:
+    if c.region.factor is None and basin.upper > UNITS * basin.lower:
+        click.echo("The features' units differ much, and a ball is a poor shape then: try --shape ellipsoid.")
+    if options["out"]:
         model = ["--model", spec] if ":" in spec else []
-        again = shlex.join(["moe-theory", "check", options["out_file"], data_file, *model])
+        again = shlex.join(["moe-theory", "check", options["out"], data_file, *model])
         click.echo(f"Prove it again, independently: {again}")

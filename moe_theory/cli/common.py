@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from moe_theory.model import Model
 from moe_theory.validation import Array, real_array
 from moe_theory.zoo import by_name
 
+IMAGES = (".png", ".svg", ".pdf")
 WIDTH = 110  # of tables where there is no terminal to ask
 
 
@@ -56,6 +58,28 @@ def out_folder(option: str, name: str) -> Path:
         ) from error
     check_writable(option, folder / "file")
     return folder
+
+
+def own_files(
+    options: Mapping[str, str | None], endings: Mapping[str, tuple[str, ...]], data_file: str
+) -> dict[str, Path]:
+    """{name: path} of the files to be written, those of `options` that are given: writable, none of them the data, each
+    its own, with one of its `endings` (any if none are named). InputError names the option (--name)."""
+    taken, found = {Path(data_file).resolve(): "the data"}, {}
+    for name, allowed in endings.items():
+        text = options[name]
+        if text is None:
+            continue
+        option, path = f"--{name.replace('_', '-')}", Path(text)
+        if allowed and path.suffix.lower() not in allowed:
+            listed = " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
+            raise InputError(f"{option}: expected a {listed} file, got {text!r}")
+        check_writable(option, path)
+        if path.resolve() in taken:
+            raise InputError(f"{option}: expected a file of its own, got {taken[path.resolve()]}, {text!r}")
+        taken[path.resolve()] = "another option's"
+        found[name] = path
+    return found
 
 
 def numbers(name: str, text: str) -> list[float]:

@@ -13,12 +13,12 @@ import numpy as np
 from rich import box
 from rich.table import Table as Sheet
 
-from moe_theory.cli.common import console, print_json, progress_bar
+from moe_theory.cli.common import IMAGES, console, own_files, print_json, progress_bar
 from moe_theory.cli.fit_table import Made, by_columns, by_formula
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Penalty
-from moe_theory.files import check_writable, write_atomically
+from moe_theory.files import write_atomically
 from moe_theory.mixture.fit import STARTS, TOLERANCE, MixtureFit, fit_problem
 from moe_theory.mixture.formula import FormulaFit
 from moe_theory.mixture.problem import INTERCEPT
@@ -27,7 +27,7 @@ from moe_theory.mixture.terms import Terms
 from moe_theory.structure import FAMILIES
 from moe_theory.validation import Array, whole_number
 
-IMAGES = (".png", ".svg", ".pdf")
+FILES: dict[str, tuple[str, ...]] = {"figure": IMAGES, "trace_figure": IMAGES, "out": ()}
 ASKED = ("formula", "response", "weights", "offset", "restarts", "starts", "seed", "ridge", "sigma_floor", "accelerate")
 CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl")
 
@@ -69,7 +69,7 @@ def fit(context: click.Context, data_file: str, as_json: bool, **options: Any) -
     response of text is coded in sorted order. Exit code 1 if EM did not converge, or the fit is degenerate: then label
     and rows (from 0) say where.
     """
-    counts, files = _counts(options["experts"]), _files(options, data_file)
+    counts, files = _counts(options["experts"]), own_files(options, FILES, data_file)
     _check(options)
     table = read_csv(data_file)
     prepare = by_formula(table, options) if options["formula"] is not None else by_columns(table, options)
@@ -114,24 +114,6 @@ def _counts(text: str) -> list[int]:
     if not 1 <= first <= last:
         raise InputError(f"--experts: expected a whole number >= 1 or a range LOW:HIGH of them, got {text!r}")
     return list(range(first, last + 1))
-
-
-def _files(options: dict[str, Any], data_file: str) -> dict[str, Path]:
-    """{option: path} of what is to be written, all writable, none of them the data."""
-    taken, found = {Path(data_file).resolve()}, {}
-    for name in ("figure", "trace_figure", "out"):
-        if options[name] is None:
-            continue
-        option, path = f"--{name.replace('_', '-')}", Path(options[name])
-        if name != "out" and path.suffix.lower() not in IMAGES:
-            raise InputError(f"{option}: expected a .png, .svg or .pdf file, got {options[name]!r}")
-        check_writable(option, path)
-        if path.resolve() in taken:
-            other = "the data" if path.resolve() == Path(data_file).resolve() else "another option's"
-            raise InputError(f"{option}: expected a file of its own, got {other}, {options[name]!r}")
-        taken.add(path.resolve())
-        found[name] = path
-    return found
 
 
 def _check(options: dict[str, Any]) -> None:

@@ -69,13 +69,12 @@ def _complement(value: Any) -> Any:
 
 def theorem(c: Certificate) -> list[str]:
     """What is proved, in numbers: prose with LaTeX between dollar signs."""
-    norm, basin = _norm(c), c.proved.basin
+    norm = _norm(c)
     return [
         rf"For all $\theta$ with ${norm} \le r = {c.radius:.6g}$: $\lambda_{{\max}}(M(\theta)) < {c.lambda_upper:.8f}$;"
         rf" that is, $L$ is $\alpha$-strongly convex relative to $A$ there, with $\alpha = {c.alpha:.8f}$.",
         r"Exactly one stationary point $\hat\theta$ of $L$ lies there. It is enclosed below.",
-        rf"From every $\theta_1$ with ${norm} \le r_0 = {basin.radius:.6g}$, and from every $\theta_1$ with"
-        rf" $B_A(\hat\theta\|\theta_1) < {basin.divergence:.6g}$, EM's iterates exist and stay in the region; after"
+        rf"From every $\theta_1$ with {_starts(c)}, EM's iterates exist and stay in the region; after"
         r" every number $T$ of steps $B_A(\hat\theta\|\theta_{T+1}) \le (1-\alpha)^T B_A(\hat\theta\|\theta_1)$ and"
         r" $L(\theta_{T+1}) - L(\hat\theta) \le (1-\alpha)^T B_A(\hat\theta\|\theta_1)$.",
     ]
@@ -108,11 +107,17 @@ def _norm(c: Certificate) -> str:
     return r"\|\theta-c\|" if c.region.factor is None else r"\|\theta-c\|_H"
 
 
-def _lead(c: Certificate) -> str:
+def _starts(c: Certificate) -> str:
+    """Which starts are in the basin: a ball around c where one was proved, and a Bregman ball around θ̂."""
     basin = c.proved.basin
+    ball = rf"${_norm(c)} \le r_0 = {basin.radius:.4g}$, or with " if basin.radius > 0 else ""
+    return ball + rf"$B_A(\hat\theta\|\theta_1) < {basin.divergence:.4g}$"
+
+
+def _lead(c: Certificate) -> str:
     return (
         rf"For the {c.model.name} model on these {c.source.rows} rows, EM from every start with"
-        rf" ${_norm(c)} \le {basin.radius:.4g}$ converges to one and the same stationary point; each step divides its"
+        rf" {_starts(c)} converges to one and the same stationary point; each step divides its"
         rf" divergence from it by {1 / (1 - c.alpha):.4g} at least. This is proved, not estimated."
     )
 
