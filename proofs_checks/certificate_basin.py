@@ -10,6 +10,8 @@ import numpy as np
 
 from moe_theory.algorithms import EM, run
 from moe_theory.certificates.certificate import Certificate
+from moe_theory.certificates.rounding import at_least as upper
+from moe_theory.certificates.rounding import at_most
 from moe_theory.claims import Case, Claim, Evidence, Hypothesis, Mutant, Setting, at_least
 from moe_theory.operators import bregman
 from proofs_checks.certificate_sound import SECTION, proved_again
@@ -73,9 +75,10 @@ def _runs(setting: Setting, case: Case, certificate: Certificate, claimed: Basin
 
 def _from_where(case: Case, certificate: Certificate, proof: Evidence) -> Evidence:
     """What was proved again, in the words that a user wants."""
+    radius, factor = at_most(certificate.basin_radius, 4), upper(certificate.lambda_upper, 4)
     what = (
-        rf"EM converges from every start with $\|\theta-c\|_H \le {certificate.basin_radius:.4g}$ to one stationary"
-        rf" point, $B_A(\hat\theta\|\theta_{{T+1}}) \le {certificate.lambda_upper:.4g}^T B_A(\hat\theta\|\theta_1)$"
+        rf"EM converges from every start with $\|\theta-c\|_H \le {radius}$ to one stationary point,"
+        rf" $B_A(\hat\theta\|\theta_{{T+1}}) \le {factor}^T B_A(\hat\theta\|\theta_1)$"
     )
     holds = bool(proof.holds) and certificate.basin_radius > 0
     return Evidence("bound", case.name, what, holds, essential=False)

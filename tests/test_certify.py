@@ -19,6 +19,7 @@ from moe_theory.certificates.curve import radius_curve
 from moe_theory.certificates.maker import RADIUS
 from moe_theory.certificates.region import Region
 from moe_theory.certificates.relative import Prover
+from moe_theory.certificates.rounding import at_least, at_most
 from moe_theory.certificates.rows import Statistics
 from moe_theory.cli.main import main
 from moe_theory.datasets import old_faithful
@@ -372,7 +373,7 @@ class TestCommand:
 
     def test_words(self, capsys, table):
         code, out, _ = self.run(capsys, table, *self.OPTIONS, "--radius", "0.001", "--alpha", "0.5")
-        assert code == 0 and "EM converges to it from every start" in out and "0.50000000" in out
+        assert code == 0 and "EM converges to it from every start" in out and "0.5^T" in out
 
     def test_no_certificate_writes_nothing(self, capsys, table, tmp_path):
         cert = tmp_path / "cert.json"
@@ -498,3 +499,10 @@ class TestTampering:
                 assert not found.valid, (path, value, other)
                 count += 1
         assert count > 100
+
+
+@pytest.mark.parametrize("value", [0.12189015, 0.99999999, 1.0, 8.004183576e-11, 123456.789, 0.1 + 0.2])
+def test_what_is_shown_is_rounded_to_the_safe_side(value):
+    for digits in (3, 4, 6, 8):
+        assert float(at_most(value, digits)) <= value <= float(at_least(value, digits))
+        assert float(at_least(value, digits)) - float(at_most(value, digits)) <= 1.01 * value * 10.0 ** (1 - digits)

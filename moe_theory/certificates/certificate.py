@@ -17,6 +17,7 @@ import moe_theory
 from moe_theory.certificates.adversary import Found
 from moe_theory.certificates.basin import Basin
 from moe_theory.certificates.region import Region
+from moe_theory.certificates.rounding import at_least, at_most
 from moe_theory.errors import InputError
 from moe_theory.files import check_writable, write_atomically
 from moe_theory.model import Model
@@ -206,16 +207,18 @@ class Certificate:
         return f"<Certificate: {self}>"
 
     def __str__(self) -> str:
-        if not self.certified or self.basin is None:
+        if not self.certified:
             return f"no certificate for {self.model.name} on {self.source.rows} rows: {self.reason}"
+        basin = self.proved.basin
         norm = "‖θ-c‖" if self.region.factor is None else "‖θ-c‖_H"
-        near = self.basin.radius > 0  # no ball of starts around c was proved otherwise, not even c
-        starts = f"{norm} ≤ {self.basin.radius:.6g}" if near else f"B_A(θ̂‖θ_1) < {self.basin.divergence:.6g}"
+        starts = f"B_A(θ̂‖θ_1) < {at_most(basin.divergence)}"
+        if basin.radius > 0:  # no ball of starts around c was proved otherwise, not even c
+            starts = f"{norm} ≤ {at_most(basin.radius)}"
         return (
-            f"{self.model.name}, {self.source.rows} rows: for {norm} ≤ {self.radius:.6g},"
-            f" λ_max(M) ≤ {self.lambda_upper:.6g} (proved; {self.found.value:.6g} found)."
+            f"{self.model.name}, {self.source.rows} rows: for {norm} ≤ {at_most(self.radius)},"
+            f" λ_max(M) ≤ {at_least(self.lambda_upper)} (proved; {self.found.value:.6g} found)."
             f" From every start with {starts} EM converges to the one stationary point there,"
-            f" B_A(θ̂‖θ_T+1) ≤ {1 - self.alpha:.6g}^T B_A(θ̂‖θ_1)."
+            f" B_A(θ̂‖θ_T+1) ≤ {at_least(self.lambda_upper)}^T B_A(θ̂‖θ_1)."
         )
 
 

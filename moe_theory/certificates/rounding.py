@@ -8,6 +8,8 @@ definiteness, BIT 46, 2006.
 
 from __future__ import annotations
 
+import decimal
+
 import numpy as np
 
 from moe_theory.validation import Array
@@ -21,6 +23,21 @@ UP = 1 + 2.0**-40  # makes a computed number of non-negative terms an upper boun
 def gamma(n: float) -> float:
     """γ_n = nu/(1 - nu), the relative error of n operations (times UP, so that computing it does not matter)."""
     return UP * n * UNIT / (1 - n * UNIT)
+
+
+def at_most(value: float, digits: int = 6) -> str:
+    """The number in so many digits, rounded down: what is proved of all numbers up to it is proved of what is shown."""
+    return _shown(value, digits, decimal.ROUND_FLOOR)
+
+
+def at_least(value: float, digits: int = 6) -> str:
+    """The number in so many digits, rounded up: an upper bound stays one when it is shown."""
+    return _shown(value, digits, decimal.ROUND_CEILING)
+
+
+def _shown(value: float, digits: int, rounding: str) -> str:
+    short = decimal.Context(prec=digits, rounding=rounding).create_decimal_from_float(value)
+    return f"{float(short):.{digits}g}"
 
 
 def positive_definite(matrix: Array, error: float = 0.0) -> bool:

@@ -14,6 +14,7 @@ from rich.table import Table
 from moe_theory.certificates.certificate import Certificate
 from moe_theory.certificates.make import certify as make
 from moe_theory.certificates.region import Shape
+from moe_theory.certificates.rounding import at_least, at_most
 from moe_theory.cli.columns import read_data
 from moe_theory.cli.common import IMAGES, console, load_model, own_files, print_json, progress_bar
 from moe_theory.files import check_ours, write_atomically
@@ -127,14 +128,14 @@ def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any]) ->
     table.add_column("value", justify="right")
     feature = list(c.source.features or ())
     rows = [
-        (f"L is α-strongly convex relative to A for {norm} ≤", f"{c.radius:.6g}"),
-        ("with α =", f"{c.alpha:.8f}"),
-        ("that is λ_max(M(θ)) ≤", f"{c.lambda_upper:.8f}"),
+        (f"L is α-strongly convex relative to A for {norm} ≤", at_most(c.radius)),
+        ("with α ≥", at_most(c.alpha, 8)),
+        ("that is λ_max(M(θ)) ≤", at_least(c.lambda_upper, 8)),
         ("   (largest found by search)", f"{c.found.value:.8f}"),
-        ("one stationary point θ̂ there, within", f"{basin.distance:.3g}"),
-        (f"EM converges to it from every start with {norm} ≤", f"{basin.radius:.6g}" if basin.radius else "–"),
-        ("   and from every start with B_A(θ̂‖θ) <", f"{basin.divergence:.6g}"),
-        (f"B_A(θ̂‖θ_T+1) ≤ {1 - c.alpha:.6g}^T B_A(θ̂‖θ_1): iterations for a millionth", f"{c.iterations()}"),
+        ("one stationary point θ̂ there, within", at_least(basin.distance, 3)),
+        (f"EM converges to it from every start with {norm} ≤", at_most(basin.radius) if basin.radius else "–"),
+        ("   and from every start with B_A(θ̂‖θ) <", at_most(basin.divergence)),
+        (f"B_A(θ̂‖θ_T+1) ≤ {at_least(c.lambda_upper)}^T B_A(θ̂‖θ_1): iterations for a millionth", f"{c.iterations()}"),
     ]
     for text, value in rows:
         table.add_row(text, value)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from moe_theory.certificates.certificate import Certificate
 from moe_theory.certificates.curve import Curve
+from moe_theory.certificates.rounding import at_least, at_most
 from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
 from moe_theory.report.page import environment, versions
 from moe_theory.report.svg import on_dark, picture
@@ -45,11 +46,13 @@ def certificate_figure(curve: Curve, title: str | None = None) -> Figure:
         axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=":")
         axes.annotate("1: no linear rate above", (radii[-1], 1.0), xytext=(-3, 4), ha="right", **small)
     if c.certified and c.basin is not None:
-        label = rf"this certificate: $\lambda_{{\max}}(M)\leq {c.lambda_upper:.3g}$ for $r={c.radius:.3g}$"
+        label = (
+            rf"this certificate: $\lambda_{{\max}}(M)\leq {at_least(c.lambda_upper, 3)}$ for $r={at_most(c.radius, 3)}$"
+        )
         point: dict[str, Any] = {"markersize": 7, "markeredgecolor": "white", "zorder": 5, "linestyle": "none"}
         axes.plot([c.radius], [c.lambda_upper], marker="D", color=ITERATES, label=label, **point)
         axes.axvspan(0, c.basin.radius, color=GAP, alpha=0.12, linewidth=0)
-        axes.annotate(rf"starts, $r_0={c.basin.radius:.3g}$", (c.basin.radius, bottom), xytext=(4, 6), **small)
+        axes.annotate(rf"starts, $r_0={at_most(c.basin.radius, 3)}$", (c.basin.radius, bottom), xytext=(4, 6), **small)
     axes.set(xlim=(0, radii[-1]), ylim=(bottom, top))
     axes.set_xlabel(rf"radius r of the region ${_norm(c)} \leq r$")
     axes.set_ylabel(r"$\lambda_{\max}(M(\theta))$ on the region")
@@ -71,8 +74,9 @@ def theorem(c: Certificate) -> list[str]:
     """What is proved, in numbers: prose with LaTeX between dollar signs."""
     norm = _norm(c)
     return [
-        rf"For all $\theta$ with ${norm} \le r = {c.radius:.6g}$: $\lambda_{{\max}}(M(\theta)) < {c.lambda_upper:.8f}$;"
-        rf" that is, $L$ is $\alpha$-strongly convex relative to $A$ there, with $\alpha = {c.alpha:.8f}$.",
+        rf"For all $\theta$ with ${norm} \le r = {at_most(c.radius)}$: $\lambda_{{\max}}(M(\theta)) <"
+        rf" {at_least(c.lambda_upper, 8)}$; that is, $L$ is $\alpha$-strongly convex relative to $A$ there, with"
+        rf" $\alpha = {at_most(c.alpha, 8)}$.",
         r"Exactly one stationary point $\hat\theta$ of $L$ lies there. It is enclosed below.",
         rf"From every $\theta_1$ with {_starts(c)}, EM's iterates exist and stay in the region; after"
         r" every number $T$ of steps $B_A(\hat\theta\|\theta_{T+1}) \le (1-\alpha)^T B_A(\hat\theta\|\theta_1)$ and"
@@ -93,13 +97,13 @@ def proof(c: Certificate) -> list[str]:
         r" by a Cholesky factorisation that allows for its own rounding (Rump, BIT 46, 2006), all sums with their"
         r" a-priori errors (Higham, SIAM 2002).",
         r"In the region's coordinates $\nabla^2 L = \nabla^2 A - I_{z|x,y} \succeq \alpha\mu$,"
-        rf" $\mu = {basin.lower:.6g}$, and the gradient at $c$ is at most $\varepsilon = {gradient}$. As"
+        rf" $\mu = {at_most(basin.lower)}$, and the gradient at $c$ is at most $\varepsilon = {gradient}$. As"
         rf" $e = \varepsilon/(\alpha\mu) = {distance}$ is below $r$, 2 follows, with $\hat\theta$ within $e$ of $c$.",
         r"Where $B_A(\hat\theta\|\cdot) < b = \mu(r-e)^2/2$ one is in the region. By the three-point identity EM's step"
         r" from there, taken among the points of the region, has"
         r" $B_A(\hat\theta\|\theta^+) + L(\theta^+) - L(\hat\theta) \le (1-\alpha) B_A(\hat\theta\|\theta)$; so it"
         r" ends inside, and is EM's step without that constraint. With"
-        rf" $\nabla^2 A \preceq \nu = {basin.upper:.6g}$ near $c$, $\nu(r_0+e)^2/2 < b$ gives 3.",
+        rf" $\nabla^2 A \preceq \nu = {at_least(basin.upper)}$ near $c$, $\nu(r_0+e)^2/2 < b$ gives 3.",
     ]
 
 
@@ -110,15 +114,15 @@ def _norm(c: Certificate) -> str:
 def _starts(c: Certificate) -> str:
     """Which starts are in the basin: a ball around c where one was proved, and a Bregman ball around θ̂."""
     basin = c.proved.basin
-    ball = rf"${_norm(c)} \le r_0 = {basin.radius:.4g}$, or with " if basin.radius > 0 else ""
-    return ball + rf"$B_A(\hat\theta\|\theta_1) < {basin.divergence:.4g}$"
+    ball = rf"${_norm(c)} \le r_0 = {at_most(basin.radius, 4)}$, or with " if basin.radius > 0 else ""
+    return ball + rf"$B_A(\hat\theta\|\theta_1) < {at_most(basin.divergence, 4)}$"
 
 
 def _lead(c: Certificate) -> str:
     return (
         rf"For the {c.model.name} model on these {c.source.rows} rows, EM from every start with"
         rf" {_starts(c)} converges to one and the same stationary point; each step divides its"
-        rf" divergence from it by {1 / (1 - c.alpha):.4g} at least. This is proved, not estimated."
+        rf" divergence from it by {at_most(1 / c.lambda_upper, 4)} at least. This is proved, not estimated."
     )
 
 
@@ -132,8 +136,8 @@ def _setting(c: Certificate) -> str:
 
 
 def _power(value: float) -> str:
-    """In LaTeX."""
-    mantissa, exponent = f"{value:.2e}".split("e")
+    """In LaTeX, rounded up."""
+    mantissa, exponent = f"{float(at_least(value, 3)):.2e}".split("e")
     return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
 
 
