@@ -107,7 +107,7 @@ def _curvature(setting: Setting, claimed: Bounds, activation: Activation) -> Ite
     trials = 60 if setting.quick else 200
     for what, slack in ((r"\max_{[u,u+v]}|f''|", local), (r"\sup|f''|", everywhere)):
         value, at = least_slack(activation, slack, setting.rng(), trials)
-        # By 50 digits; of J, no less than 1e-20 of f, cancellation leaves 30.
+        # 50 digits of f; the bounds it is divided by are above 1e-25.
         text = rf"least relative slack of the bound of $|J|$ by ${what}$"
         yield at_least(name, text, value, 0.0, 1e-20, essential=False, trials=trials, witness=at)
     if activation.peak is None:

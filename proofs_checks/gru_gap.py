@@ -180,12 +180,16 @@ def sign_change(f: Function, u: sp.Rational, v: sp.Rational, steps: int = 16) ->
 @lru_cache(maxsize=4)
 def limits(f: Function) -> tuple[sp.Expr, sp.Expr]:
     """J as t → ∞ along u = -t, u+rv = t and along u+rv = -t, u+v = t, in the odds q of r = 1/(1+q)."""
+    ends = {side: sp.limit(exact_form(f(TIME)), TIME, side * sp.oo) for side in (-1, 1)}
     r, t = 1 / (1 + ODDS), TIME
-    found = []
-    for u, v in ((-t, 2 * t / r), (t - 2 * t / (1 - r), 2 * t / (1 - r))):
-        along = excess(lambda a: f(sp.expand(sp.cancel(a))), u, v, r)
-        found.append(sp.limit(exact_form(along), t, sp.oo))
-    return found[0], found[1]
+
+    def far(argument: sp.Expr) -> sp.Expr:
+        """Limit of f at a multiple of t, by its sign."""
+        return ends[1 if sp.cancel(argument / t).is_positive else -1]
+
+    paths = ((-t, 2 * t / r), (t - 2 * t / (1 - r), 2 * t / (1 - r)))
+    below, above = (sp.cancel(excess(far, u, v, r)) for u, v in paths)
+    return below, above
 
 
 LAYER = (
