@@ -170,7 +170,7 @@ def _even(g: Activation) -> bool:
 
 
 def _finite(value: Any) -> bool:
-    return value.is_finite is not False if isinstance(value, sp.Expr) else not mpmath.isinf(value)
+    return value != sp.oo if isinstance(value, sp.Expr) else not mpmath.isinf(value)
 
 
 def _if_it_exists(closed: ClosedForm, j: int) -> sp.Expr:
@@ -181,18 +181,28 @@ def _if_it_exists(closed: ClosedForm, j: int) -> sp.Expr:
 
 
 def _is_zero(value: sp.Expr) -> bool:
-    """Whether a closed form is 0, as far as 200 digits can tell (at one point: parameters are generic)."""
+    """Whether a closed form is 0, as far as 80 digits can tell (at one point: parameters are generic)."""
     if value.is_Rational:
         return bool(value == 0)
     rng = Random(0)
     at = {s: sp.Rational(rng.randint(1, 300), 101) for s in sorted(value.free_symbols, key=str)}
-    number = sp.sympify(value.xreplace(at)).evalf(10, maxn=200 * 4)
+    number = sp.sympify(value.xreplace(at)).evalf(10, maxn=300)
     # Cancellation that is never resolved leaves a number without a significant bit.
     return number == 0 or (number.is_Float and number._prec == 1)
 
 
 def _tidy(value: sp.Expr) -> sp.Expr:
-    if value.is_infinite or value.is_Rational or sp.count_ops(value) > _TIDY:
+    """A closed form as a factored quotient, unless that is much longer, with π, roots and functions as mere letters."""
+    if value == sp.oo or value.is_Rational or sp.count_ops(value) > _TIDY:
         return value
-    short = sp.factor(sp.cancel(sp.together(value)))
-    return min(short, value, key=lambda v: (sp.count_ops(v), v is value))
+    root = sp.Dummy(positive=True)
+    letters = value.subs(sp.sqrt(sp.pi), root).subs(sp.pi, root**2)
+    others = [a for a in letters.atoms(sp.Pow, sp.Function) if not a.is_Rational and _irrational(a)]
+    table = {a: sp.Dummy() for a in sorted(others, key=sp.default_sort_key)}
+    back = {letter: a for a, letter in table.items()} | {root: sp.sqrt(sp.pi)}
+    short = sp.factor(sp.cancel(sp.together(letters.xreplace(table)))).xreplace(back)
+    return short if sp.count_ops(short) <= 1.5 * sp.count_ops(value) else value
+
+
+def _irrational(part: sp.Expr) -> bool:
+    return isinstance(part, sp.Function) or (not part.exp.is_Integer and not part.base.is_Symbol)

@@ -118,7 +118,7 @@ class Transform:
     def _variance(self, *coefficients: sp.Expr) -> sp.Expr:
         """Var of y^n + c_1 y^{n-1} + … + c_{n-1} y, n coefficients with the leading 1."""
         n = len(coefficients)
-        if any(m.is_infinite for m in self.moments[: 2 * n]):
+        if sp.oo in self.moments[: 2 * n]:
             return sp.oo
         # Long closed forms with numbers only are not worth their expansion.
         number = lambda e: e if e.free_symbols or sp.count_ops(e) <= LONG else sp.N(e, 60)
