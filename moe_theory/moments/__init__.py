@@ -1,0 +1,1 @@
+"""The method of moments for mixtures whose regressors are to be learnt without the gate: transforms and tensors."""
