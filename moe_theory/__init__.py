@@ -59,10 +59,14 @@ if TYPE_CHECKING:
         objective,
         observed_information,
     )
+    from moe_theory.recovery.gate import fit_gate
+    from moe_theory.recovery.recover import recover
+    from moe_theory.recovery.result import Recovery
     from moe_theory.report.certificate import certificate_figure
     from moe_theory.report.figures import rate_figure
     from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.report.mixture import mixture_figure
+    from moe_theory.report.recovery import recovery_figure
     from moe_theory.symbolic.derive import Derivation, derive
     from moe_theory.zoo import erased_labels, linear_experts, softmax_moe, symmetric_linear, symmetric_logistic
 
@@ -90,12 +94,16 @@ _HOME = {
     "moe_theory.mixture": "Choice MixtureFit Problem align choose_k fit_mixture",
     "moe_theory.mixture.formula": "fit_formula",
     "moe_theory.model": "Counts Model Reals Values",
+    "moe_theory.recovery.gate": "fit_gate",
+    "moe_theory.recovery.recover": "recover",
+    "moe_theory.recovery.result": "Recovery",
     "moe_theory.laws": "Data Finite MonteCarlo Population",
     "moe_theory.operators": "bregman complete_information gradient kl mirror_map missing_information"
     " missing_information_matrix objective observed_information",
     "moe_theory.report.certificate": "certificate_figure",
     "moe_theory.report.figures": "rate_figure",
     "moe_theory.report.mixture": "mixture_figure",
+    "moe_theory.report.recovery": "recovery_figure",
     "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",
     "moe_theory.symbolic.derive": "Derivation derive",

@@ -66,6 +66,49 @@ class indicator(sp.Function):  # noqa: N801
         return body if exp is None else rf"{body}^{{{exp}}}"
 
 
+class step(sp.Function):  # noqa: N801
+    """1 for t > 0, else 0: the slope of `relu`; its own is 0 wherever it has one."""
+
+    nargs = 1
+    is_real = True
+    is_nonnegative = True
+
+    @classmethod
+    def eval(cls, t: sp.Expr) -> sp.Expr | None:
+        return sp.Integer(int(bool(t > 0))) if t.is_number and t.is_comparable else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sp.Integer(0)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"1_{{{printer._print(self.args[0])}>0}}"
+        return body if exp is None else rf"{body}^{{{exp}}}"
+
+
+class relu(sp.Function):  # noqa: N801
+    """max(t, 0) with a derivative that kernels can evaluate.
+
+    >>> t = sp.Symbol("t", real=True)
+    >>> relu(t).diff(t), relu(t).diff(t, 2), relu(-2)
+    (step(t), 0, 0)
+    """
+
+    nargs = 1
+    is_real = True
+    is_nonnegative = True
+
+    @classmethod
+    def eval(cls, t: sp.Expr) -> sp.Expr | None:
+        return sp.Max(t, 0) if t.is_number and t.is_comparable else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return step(self.args[0])
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"\left({printer._print(self.args[0])}\right)_+"
+        return body if exp is None else rf"{body}^{{{exp}}}"
+
+
 class log_factorial(sp.Function):  # noqa: N801
     """log y!, the base measure of a Poisson law."""
 

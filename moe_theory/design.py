@@ -34,7 +34,8 @@ class Design:
     ) -> Design:
         """From names: `sees[predictor]` its features, `offsets[predictor]` its offset's column.
 
-        Raises InputError for unknown names, repeated features, and a predictor that sees none.
+        Raises InputError for unknown names, repeated features, and a predictor that sees none and has no offset (with
+        one it is given, not learnt).
         """
         names, offsets = tuple(features), offsets or {}
         if len(set(names)) != len(names):
@@ -52,7 +53,7 @@ class Design:
         free = []
         for p in predictors:
             columns = tuple(column(p, name) for name in sees.get(p, names))
-            if not columns or len(set(columns)) != len(columns):
+            if not (columns or p in offsets) or len(set(columns)) != len(columns):
                 raise InputError(
                     f"sees: expected distinct features for {p}, at least one, got {tuple(sees.get(p, ()))}"
                 )

@@ -136,6 +136,31 @@ def softmax_moe(k: int = 2, expert: str = "gaussian", classes: int = 3, common_s
     )
 
 
+def activated_experts(k: int, g: Callable[[sp.Expr], sp.Expr]) -> Model:
+    """k experts y|x,z=i ~ N(g(x'β_i), σ²) with one σ, a softmax gate over labels 1 … k, the first its reference
+    (Makkuva et al., ICML 2019). g: of SymPy expressions; where it has a kink, through `atoms.relu`.
+
+    Curved; predictors β_1 … β_k, log σ, w_2 … w_k.
+
+    >>> activated_experts(2, sp.tanh).predictors
+    ('beta1', 'beta2', 'log_sigma', 'w2')
+    """
+    labels = tuple(range(1, whole_number("k", k, least=2) + 1))
+
+    def gate(z: sp.Expr, **w: sp.Expr) -> sp.Expr:
+        scores = [sp.Integer(0), *(w[f"w{i}"] for i in labels[1:])]
+        return scores[int(z) - 1] - log_sum_exp(scores)
+
+    return Model(
+        f"activated-{k}",
+        latent=labels,
+        predictors=(*(f"beta{i}" for i in labels), "log_sigma", *(f"w{i}" for i in labels[1:])),
+        gate=gate,
+        expert=lambda y, z, **eta: log_normal(y, g(eta[f"beta{int(z)}"]), sp.exp(eta["log_sigma"])),
+        response=Reals(),
+    )
+
+
 ZOO: dict[str, Callable[..., Model]] = {
     "symmetric-linear": symmetric_linear,
     "symmetric-logistic": symmetric_logistic,

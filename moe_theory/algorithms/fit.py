@@ -78,8 +78,8 @@ def fit(
     for hold in (False, True):
         rng = np.random.default_rng(seed)
         for i, kind in enumerate(kinds):
-            shares = responsibilities[i] if kind == "given" else STARTS[kind](model, data, rng)
             try:
+                shares = responsibilities[i] if kind == "given" else STARTS[kind](model, data, rng)
                 start = start_from(model, data, shares, penalty, hold)
                 short.append(run(EM(model, penalty), data, start, SHORT, tolerance, divergences=False))
                 made.append(kind)

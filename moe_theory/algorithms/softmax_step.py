@@ -194,7 +194,7 @@ def _least_squares(model: Model, law: Law, at: SoftmaxEvaluation, label: int, gr
     """-gram^{-1} slope, (d,); DegenerateError where the expert's features have no full rank on its rows."""
     scale = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
     values, vectors = np.linalg.eigh(gram / np.outer(scale, scale))
-    if values[0] < RANK:
+    if np.min(values, initial=1.0) < RANK:  # none where the expert is given
         what = "has fewer rows in effect than coefficients (singular least squares)"
         raise degenerate(model, law, at, label, what, bounded=False)
     return -(vectors / values) @ (vectors.T @ (slope / scale)) / scale

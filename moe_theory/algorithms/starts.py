@@ -9,6 +9,7 @@ import numpy as np
 
 from moe_theory.algorithms.general_step import general_step
 from moe_theory.algorithms.mirror import inverse_mirror
+from moe_theory.algorithms.moment_start import moment_responsibilities
 from moe_theory.algorithms.softmax_step import softmax_step
 from moe_theory.errors import InputError
 from moe_theory.evaluation import Layout, Penalty, evaluate_flat, evaluate_softmax, layout
@@ -125,6 +126,7 @@ STARTS: dict[str, Callable[[Model, Finite, np.random.Generator], Array]] = {
     "kmeans": kmeans_responsibilities,
     "soft": soft_responsibilities,
     "dirichlet": dirichlet_responsibilities,
+    "moments": moment_responsibilities,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import shlex
 from pathlib import Path
@@ -16,7 +15,7 @@ from moe_theory.certificates.make import certify as make
 from moe_theory.certificates.region import Shape
 from moe_theory.certificates.rounding import at_least, at_most
 from moe_theory.cli.columns import read_data
-from moe_theory.cli.common import IMAGES, console, load_model, own_files, print_json, progress_bar
+from moe_theory.cli.common import IMAGES, console, image, load_model, own_files, print_json, progress_bar
 from moe_theory.files import check_ours, write_atomically
 from moe_theory.laws import Data
 
@@ -104,10 +103,8 @@ def _write(certificate: Certificate, data: Data, files: dict[str, Path], name: s
             bar.update(task, description="bound against radius")
             curve = radius_curve(data, certificate, progress=lambda done: bar.update(task, completed=done))
         if "figure" in files:
-            buffer = io.BytesIO()
             figure = certificate_figure(curve, f"{certificate.model.name} on {name}")
-            figure.savefig(buffer, format=files["figure"].suffix[1:].lower(), dpi=160)
-            write_atomically(files["figure"], buffer.getvalue())
+            write_atomically(files["figure"], image(figure, files["figure"]))
         if "page" in files:
             write_atomically(files["page"], certificate_page(certificate, curve, name).encode())
     if "out" in files:

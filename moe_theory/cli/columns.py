@@ -9,11 +9,12 @@ import numpy as np
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import InputError
 from moe_theory.laws import Data
+from moe_theory.validation import Array
 
 
-def read_data(path: str | Path, response: str | None, features: str | None, intercept: bool) -> Data:
-    """The response and features (by commas; default: all other columns) of a CSV file, after a feature that is 1 if
-    `intercept`; InputError says which option or cell is wrong."""
+def read_columns(path: str | Path, response: str | None, features: str | None) -> tuple[Array, Array, list[str]]:
+    """(features (n, d), response (n,), the features' names) of a CSV file; features by commas, by default all other
+    columns. InputError says which option or cell is wrong."""
     if response is None:
         raise InputError("--response: expected the column of the response, got nothing")
     table = read_csv(path)
@@ -22,8 +23,14 @@ def read_data(path: str | Path, response: str | None, features: str | None, inte
         raise InputError(f"--features: expected columns other than the response, got {response!r}")
     y = table.column(response)
     columns = [table.column(name) for name in names]
+    return np.array(columns).reshape(len(names), len(y)).T, y, names
+
+
+def read_data(path: str | Path, response: str | None, features: str | None, intercept: bool) -> Data:
+    """The same as a law, after a feature that is 1 if `intercept`."""
+    x, y, names = read_columns(path, response, features)
     if intercept:
-        columns, names = [np.ones(len(y)), *columns], ["intercept", *names]
-    if not columns:
+        x, names = np.column_stack([np.ones(len(y)), x]), ["intercept", *names]
+    if not names:
         raise InputError("--features: expected at least one feature or --intercept, got none")
-    return Data(np.column_stack(columns), y, names=tuple(names))
+    return Data(x, y, names=tuple(names))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -19,6 +20,9 @@ from moe_theory.files import check_writable
 from moe_theory.model import Model
 from moe_theory.validation import Array, real_array
 from moe_theory.zoo import by_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 IMAGES = (".png", ".svg", ".pdf")
 WIDTH = 110  # of tables where there is no terminal to ask
@@ -82,6 +86,13 @@ def own_files(
     return found
 
 
+def image(figure: Figure, path: str | Path) -> bytes:
+    """The figure in the format that the path's ending names."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=Path(path).suffix[1:].lower(), dpi=160)
+    return buffer.getvalue()
+
+
 def numbers(name: str, text: str) -> list[float]:
     """Numbers separated by commas, or LOW:HIGH:COUNT for so many on a logarithmic scale."""
     if text.count(":") != 2:
@@ -100,24 +111,28 @@ def load_model(spec: str, sigma: float | None = None) -> Model:
     options = {} if sigma is None else {"sigma": sigma}
     if ":" not in spec:
         return by_name(spec, **options)
-    path, _, name = spec.rpartition(":")
-    if not Path(path).is_file():
-        raise InputError(f"model: expected FILE.py:NAME with a readable file, got {spec!r}")
-    loader = importlib.util.spec_from_file_location("moe_theory_user_model", path)
-    if loader is None or loader.loader is None:
-        raise InputError(f"model: expected FILE.py:NAME with a Python file, got {spec!r}")
-    module = importlib.util.module_from_spec(loader)
-    try:
-        loader.loader.exec_module(module)
-        found = getattr(module, name)
-        model = found if isinstance(found, Model) else found(**options)
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # a user's file may fail in any way; it is their line that matters
-        raise InputError(f"model: {spec} failed with {type(error).__name__}: {error}") from error
+    model = load_object("model", spec, lambda found: found if isinstance(found, Model) else found(**options))
     if not isinstance(model, Model):
         raise InputError(f"model: expected {spec} to be a Model, got {type(model).__name__}")
     return model
+
+
+def load_object(argument: str, spec: str, made: Callable[[Any], Any] = lambda found: found) -> Any:
+    """What `made` makes of NAME in a user's file, FILE.py:NAME; InputError names the argument."""
+    path, _, name = spec.rpartition(":")
+    if not Path(path).is_file():
+        raise InputError(f"{argument}: expected FILE.py:NAME with a readable file, got {spec!r}")
+    loader = importlib.util.spec_from_file_location("moe_theory_user_model", path)
+    if loader is None or loader.loader is None:
+        raise InputError(f"{argument}: expected FILE.py:NAME with a Python file, got {spec!r}")
+    module = importlib.util.module_from_spec(loader)
+    try:
+        loader.loader.exec_module(module)
+        return made(getattr(module, name))
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way; it is their line that matters
+        raise InputError(f"{argument}: {spec} failed with {type(error).__name__}: {error}") from error
 
 
 def vector(name: str, text: str) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 from rich import box
 from rich.table import Table as Sheet
 
-from moe_theory.cli.common import IMAGES, console, own_files, print_json, progress_bar
+from moe_theory.cli.common import IMAGES, console, image, own_files, print_json, progress_bar
 from moe_theory.cli.fit_table import Made, by_columns, by_formula
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import DegenerateError, InputError
@@ -213,7 +213,7 @@ def _write(best: MixtureFit, terms: Terms | None, files: dict[str, Path]) -> Non
     if "figure" in files:
         from moe_theory.report.mixture import mixture_figure
 
-        contents[files["figure"]] = _image(
+        contents[files["figure"]] = image(
             mixture_figure(best if terms is None else FormulaFit(best, terms)), files["figure"]
         )
     if "trace_figure" in files:
@@ -224,17 +224,11 @@ def _write(best: MixtureFit, terms: Terms | None, files: dict[str, Path]) -> Non
             click.echo(f"trace figure not drawn: {why}, there is no rate to show", err=True)
         else:
             title = f"EM for {best.k} {best.problem.family} expert{'s' * (best.k > 1)}"
-            contents[files["trace_figure"]] = _image(rate_figure(best.trace, best.rate, title), files["trace_figure"])
+            contents[files["trace_figure"]] = image(rate_figure(best.trace, best.rate, title), files["trace_figure"])
     if "out" in files:
         contents[files["out"]] = _csv(*by_row(best)).encode()
     for path, content in contents.items():
         write_atomically(path, content)
-
-
-def _image(figure: Any, path: Path) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=160)
-    return buffer.getvalue()
 
 
 def _csv(header: Sequence[str], values: Array) -> str:

@@ -14,6 +14,7 @@ from moe_theory.cli.check import check
 from moe_theory.cli.derive import derive
 from moe_theory.cli.fit import fit
 from moe_theory.cli.rate import rate
+from moe_theory.cli.recover import recover_command
 from moe_theory.cli.refute import refute
 from moe_theory.cli.snr import snr
 from moe_theory.cli.verify import verify
@@ -26,7 +27,7 @@ def cli() -> None:
     """Verify the theory of learning mixtures of experts."""
 
 
-for command in (verify, refute, derive, rate, snr, fit, certify, check):
+for command in (verify, refute, derive, rate, snr, fit, recover_command, certify, check):
     cli.add_command(command)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.table import Table
 from moe_theory.algorithms.fit import fit
 from moe_theory.analysis.rates import RatePrediction, measure_rate, predict_rate
 from moe_theory.cli.columns import read_data
-from moe_theory.cli.common import console, load_model, print_json, vector
+from moe_theory.cli.common import console, image, load_model, print_json, vector
 from moe_theory.errors import InputError
 from moe_theory.files import check_writable, write_atomically
 from moe_theory.laws import Population
@@ -138,10 +137,8 @@ def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, An
     if options["figure_file"]:
         from moe_theory.report.figures import rate_figure
 
-        buffer = io.BytesIO()
         title = f"EM for {model.name} on {Path(options['data_file']).name}"
-        rate_figure(trace, prediction, title).savefig(buffer, format=figure_path.suffix[1:], dpi=160)
-        write_atomically(figure_path, buffer.getvalue())
+        write_atomically(figure_path, image(rate_figure(trace, prediction, title), figure_path))
     return {
         **_predicted(prediction),
         "measured": measured,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
 from pathlib import Path
@@ -16,7 +15,7 @@ from moe_theory.analysis.asymptotics import high_snr, low_snr
 from moe_theory.analysis.conditions import Condition, conditions
 from moe_theory.analysis.signal import guarantees
 from moe_theory.analysis.snr import Map, map_cells, snr_map
-from moe_theory.cli.common import console, load_model, numbers, out_folder, print_json, progress_bar
+from moe_theory.cli.common import console, image, load_model, numbers, out_folder, print_json, progress_bar
 from moe_theory.errors import InputError
 from moe_theory.files import check_ours, check_writable, write_atomically
 from moe_theory.validation import whole_number
@@ -193,8 +192,7 @@ def _write(folder: Path, found: Map, report: dict[str, Any]) -> None:
         for angle in angles:
             figures[f"asymptotes-{angle:g}"] = asymptote_figure(found, gates[-1], angle)
     for name, figure in figures.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=160)
-        write_atomically(folder / f"{name}.png", buffer.getvalue())
+        path = folder / f"{name}.png"
+        write_atomically(path, image(figure, path))
     content = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(folder / "map.json", content.encode())

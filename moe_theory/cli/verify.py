@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shlex
@@ -18,7 +17,7 @@ from rich.table import Table
 
 from moe_theory.claims import Claim, Result, Setting, alone, check_claim
 from moe_theory.claims.registry import select
-from moe_theory.cli.common import console, load_model, out_folder, progress_bar, readable
+from moe_theory.cli.common import console, image, load_model, out_folder, progress_bar, readable
 from moe_theory.errors import InputError
 from moe_theory.files import check_ours, check_writable, write_atomically
 from moe_theory.sweeps import each
@@ -205,9 +204,8 @@ def _write(
     for name in _earlier(folder / "verify.json"):
         (folder / name).unlink(missing_ok=True)
     for name, figure in (item for made in figures.values() for item in made.items()):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=160)
-        write_atomically(folder / f"{name}.png", buffer.getvalue())
+        path = folder / f"{name}.png"
+        write_atomically(path, image(figure, path))
     for name, text in (item for made in pages.values() for item in made.items()):
         write_atomically(folder / f"{name}.html", text.encode())
     write_atomically(folder / "verify.json", content)

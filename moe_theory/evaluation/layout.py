@@ -17,13 +17,13 @@ from moe_theory.validation import Array
 @dataclass(frozen=True, eq=False)
 class Layout:
     """Columns of x that a softmax mixture's experts and gate see; scale: the constant column of the log sigmas;
-    offset: the column added to every expert's predictor."""
+    offset: the column added to every expert's predictor, or one for each, (k,)."""
 
     structure: Softmax
     experts: slice | Array
     gate: slice | Array
     scale: int
-    offset: int | None
+    offset: int | Array | None
 
     @property
     def family(self) -> Family:
@@ -58,12 +58,17 @@ def layout(model: Model, law: Law) -> Layout | None:
     names = list(model.predictors)
     experts = set(design.free[structure.experts])
     gates = set(design.free[structure.gate]) or {()}
-    offsets = set(design.offsets[structure.experts])
+    offsets = design.offsets[structure.experts]
     scales = set(design.free[structure.scales])
     others = [design.offsets[i] for i in range(structure.experts.stop, len(names))]
-    if len(experts) > 1 or len(gates) > 1 or len(offsets) > 1 or any(o is not None for o in others):
+    if len(experts) > 1 or len(gates) > 1 or any(o is not None for o in others):
         return None
-    (offset,) = offsets
+    offset: int | Array | None = offsets[0]
+    if len(set(offsets)) > 1:
+        given = [o for o in offsets if o is not None]
+        if len(given) < len(offsets) or structure.per_expert > 1:
+            return None
+        offset = np.array(given)
     scale = 0
     if scales:
         if len(scales) > 1 or len(next(iter(scales))) != 1:

@@ -37,7 +37,9 @@ def expert_predictors(layout: Layout, block: Block, experts: Array) -> Array:
     """η, (k, q, n), the offset included."""
     k, q, d = experts.shape
     eta = products(experts.reshape(k * q, d), block.x[layout.experts]).reshape(k, q, -1)
-    return eta if layout.offset is None else eta + block.x[layout.offset]
+    if layout.offset is None:
+        return eta
+    return eta + (block.x[layout.offset][:, None] if isinstance(layout.offset, np.ndarray) else block.x[layout.offset])
 
 
 def e_step(layout: Layout, block: Block, predictors: Predictors) -> tuple[Array, Array, Array, Array]:

@@ -15,6 +15,8 @@ from moe_theory.validation import Array
 
 _NUMPY = {
     "positive_part": lambda t: np.maximum(t, 0.0),
+    "relu": lambda t: np.maximum(t, 0.0),
+    "step": lambda t: (t > 0.0).astype(float),
     "negative_part": lambda t: np.minimum(t, 0.0),
     "log1p": np.log1p,
     "decay": lambda t: np.exp(np.minimum(-t, 709.0)),

@@ -1,0 +1,1 @@
+"""Breaking the gridlock: experts from moments without the gate, then the gate by EM, then EM on everything."""

@@ -1,0 +1,218 @@
+"""Recovery of a mixture of experts from moments: the experts without the gate, then the gate, then both.
+
+Makkuva, Oh, Kannan and Viswanath, Breaking the gridlock in Mixture-of-Experts (ICML 2019, arXiv 1802.07417):
+x ~ N(0, I), z ~ softmax(w_i'x), y|z=i ~ N(g(a_i'x), σ²), ‖a_i‖ = 1, w_i ⟂ span{a_j}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits
+
+from moe_theory.errors import InputError
+from moe_theory.moments.activations import activation
+from moe_theory.moments.adjusted import AdjustedMoments
+from moe_theory.moments.components import Experts, Moments, Spectrum, find_experts
+from moe_theory.moments.diagnostics import Features, features_of, vanishing_moments
+from moe_theory.moments.plain import PlainMoments
+from moe_theory.moments.polynomials import Polynomials
+from moe_theory.moments.source import GROUPS, Source, Whitening
+from moe_theory.moments.transforms import derive
+from moe_theory.recovery.gate import fit_gate
+from moe_theory.recovery.polish import Polished, polish_experts
+from moe_theory.recovery.result import BEYOND, Candidate, Recovery
+from moe_theory.validation import real_array, whole_number
+
+Method = Literal["best", "averages", "regression"]
+METHODS: tuple[Method, ...] = ("best", "averages", "regression")
+NUMBERS = 4e6  # in all groups' second moments
+CLEAR = 0.25  # share of 1/k: noise below it would let an expert of usual weight be seen
+
+
+def recover(
+    x: ArrayLike,
+    y: ArrayLike,
+    k: int,
+    activation: Any = "linear",
+    sigma: float | None = None,
+    *,
+    polish: bool = False,
+    method: Method = "best",
+    intercept: bool = True,
+    whiten: bool | None = None,
+    force: bool = False,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Recovery:
+    """Regressors, then gate and σ, of k experts y|z=i ~ N(g(a_i'x), σ²) under a softmax gate.
+
+    x (n, d) of full rank, Gaussian; y (n,). activation: g, as for `moments.transforms.derive`. sigma: of the noise,
+    None: from E y² = E g(Z)² + σ². polish: EM on everything afterwards. method: which moments, the averages or those
+    adjusted by regression; "best" keeps the better by likelihood (after polish). intercept: of the gate. whiten: x is
+    taken to standard coordinates first (None: where its mean or covariance is not that of N(0, I)); then the theory's
+    ‖a_i‖ = 1 is Var(a_i'x) = 1. force: go on where the spectrum does not support k experts. progress: told what is
+    being done.
+
+    Raises InputError for bad arguments, an activation without a transform, and, unless `force`, where the spectrum does
+    not support k experts: with polish only where it could tell, as then the likelihood has the last word.
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((20000, 3))
+    >>> a, w = np.array([[1.0, 0, 0], [0, 1.0, 0]]), np.array([0, 0, 2.0])
+    >>> first = rng.random(20000) < 1 / (1 + np.exp(-x @ w))
+    >>> found = recover(x, np.where(first, x @ a[0], x @ a[1]) + 0.1 * rng.standard_normal(20000), k=2, polish=True)
+    >>> bool(np.abs(np.sort(found.regressors, axis=0)[::-1] - [[1, 1, 0], [0, 0, 0]]).max() < 0.02)
+    True
+    """
+    with threadpool_limits(limits=1, user_api="blas"):  # threads gain nothing on blocks of rows
+        return _recover(x, y, k, activation, sigma, polish, method, intercept, whiten, force, seed, progress)
+
+
+def _recover(
+    x: ArrayLike,
+    y: ArrayLike,
+    k: int,
+    g_given: Any,
+    sigma: float | None,
+    polish: bool,
+    method: Method,
+    intercept: bool,
+    whiten: bool | None,
+    force: bool,
+    seed: int,
+    progress: Callable[[str], None] | None,
+) -> Recovery:
+    tell = progress or (lambda _: None)
+    k = whole_number("k", k, least=2)
+    g, variance = activation(g_given), _variance(sigma)
+    if method not in METHODS:
+        raise InputError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    features, response = real_array("x", x, ndim=2), real_array("y", y, ndim=1)
+    source = Source.of(features, response, groups=_groups(features.shape[1] if features.ndim == 2 else 1))
+    n, d = features.shape
+    if k > d:
+        raise InputError(f"k: expected at most as many experts as features, {d}, got {k}")
+    p = Polynomials.of(derive(g), variance or 0.0)
+    tell("features")
+    law = features_of(source)
+    warnings = _warned_of(law)
+    whitening = law.whitening if whiten or (whiten is None and not law.standard) else None
+    if whitening is not None:
+        source = source.whitened(whitening)
+        warnings.append(_whitened(law, whitening))
+    tell("moments: averages")
+    plain = PlainMoments.of(source)
+    if variance is None:
+        p = p.at(plain.square() - p.square)
+    experts: list[Experts] = []
+    refused: InputError | None = None
+    for kind in _kinds(method, n, d, k, source.groups):
+        tell(f"moments: {kind.name}")
+        moments: Moments = plain if kind is PlainMoments else kind.of(source)
+        spectrum = Spectrum.of(moments, p, seed)
+        try:
+            _require(spectrum, k, n, polish, force)
+        except InputError as error:
+            refused = error
+            continue
+        experts.append(find_experts(moments, k, p, variance is None, spectrum, seed))
+    if not experts:
+        raise refused or InputError("k: expected experts that the moments can tell apart, got none")
+    if variance is None and p.variance < -BEYOND * plain.total.error(np.array([0.0, 0.0, 1.0])):
+        warnings.append(_no_room(p))
+    centred = features if whitening is None else features - whitening.mean
+    candidates = []
+    for found in experts:
+        tell(f"gate: {found.name}")
+        own = found.components.regressors
+        regressors = own if whitening is None else whitening.back(own)
+        gate = fit_gate(centred, response, g.function(centred @ regressors.T), intercept=intercept)
+        polished: Polished | None = None
+        if polish:
+            tell(f"polish: {found.name}")
+            clear = found.spectrum.supported >= k and gate.trace.converged
+            polished = polish_experts(centred, response, g, regressors, gate, intercept, both=not clear)
+        candidates.append(Candidate(found, regressors, gate, polished))
+    best = max(candidates, key=lambda c: c.log_likelihood)
+    vanishing = vanishing_moments(plain, p, variance is None, seed)
+    return Recovery(g, n, sigma, best, tuple(candidates), law, whitening, vanishing, tuple(warnings))
+
+
+# Arguments ---------------------------------------------------------------------------------------------------
+
+
+def _variance(sigma: float | None) -> float | None:
+    if sigma is None:
+        return None
+    number = float(real_array("sigma", sigma, ndim=0))
+    if number < 0:
+        raise InputError(f"sigma: expected a number >= 0, got {number:g}")
+    return number**2
+
+
+def _groups(d: int) -> int:
+    """Fewer where their second moments would take much memory."""
+    return int(np.clip(NUMBERS / (4 * d * d), 10, GROUPS))
+
+
+def _kinds(method: Method, n: int, d: int, k: int, groups: int) -> list[type[PlainMoments] | type[AdjustedMoments]]:
+    serves = AdjustedMoments.serves(n, d, k, groups)
+    if method == "regression" and not serves:
+        raise InputError(f"method: expected rows enough for a regression on Hermite features, got {n} for {d} features")
+    if method == "regression":
+        return [AdjustedMoments]
+    return [PlainMoments, AdjustedMoments] if method == "best" and serves else [PlainMoments]
+
+
+# What is said ------------------------------------------------------------------------------------------------
+
+
+def _require(spectrum: Spectrum, k: int, n: int, polish: bool, force: bool) -> None:
+    """InputError where the spectrum does not support k experts."""
+    value, edge, supported = float(spectrum.values[k - 1]), spectrum.edge(k - 1), spectrum.supported
+    if value > edge or (force and value > 0):
+        return
+    could_tell = edge < CLEAR / k
+    if polish and value > 0 and not could_tell:
+        return
+    has = f"eigenvalue {k} of the second moment is {value:.3g}, noise alone reaches {edge:.3g}"
+    if could_tell or value <= 0:
+        raise InputError(
+            f"k: expected at most {max(supported, 1)} experts, which the spectrum supports, got {k}: {has}"
+        )
+    raise InputError(
+        f"x: expected more rows, {n} are too few to tell {k} experts from noise: {has}; it falls like n^(-1/2)"
+        f" (about {_rounded(n * (edge / max(value, CLEAR / k)) ** 2)} rows may do), or polish by EM"
+    )
+
+
+def _rounded(rows: float) -> str:
+    return f"{float(f'{rows:.1g}'):,.0f}"
+
+
+def _warned_of(law: Features) -> list[str]:
+    return [] if law.far is None else [f"x is far from Gaussian: {law.far}; the moments' bias is not known"]
+
+
+def _whitened(law: Features, whitening: Whitening) -> str:
+    text = (
+        "x was taken to standard coordinates, as its covariance is not I"
+        f" (largest departure of an entry: {law.covariance_z:.1f} standard errors): ‖a_i‖ = 1 is read as Var(a_i'x) = 1"
+    )
+    if np.any(whitening.mean):
+        text += (
+            f"; its mean is not 0 ({law.mean_z:.1f} standard errors): regressors are of x less its mean, and experts"
+            " without a constant were assumed there"
+        )
+    return text
+
+
+def _no_room(p: Polynomials) -> str:
+    return (
+        f"sigma: y varies less than g(a'x) with ‖a‖ = 1 would alone (σ² = E y² - {p.square:.3g} = {p.variance:.3g}):"
+        " the regressors' lengths are not 1"
+    )
