@@ -68,7 +68,15 @@ if TYPE_CHECKING:
     from moe_theory.report.mixture import mixture_figure
     from moe_theory.report.recovery import recovery_figure
     from moe_theory.symbolic.derive import Derivation, derive
-    from moe_theory.zoo import erased_labels, linear_experts, softmax_moe, symmetric_linear, symmetric_logistic
+    from moe_theory.zoo import (
+        activated_experts,
+        erased_labels,
+        gate_only,
+        linear_experts,
+        softmax_moe,
+        symmetric_linear,
+        symmetric_logistic,
+    )
 
 __version__ = "0.1.0"
 
@@ -107,7 +115,8 @@ _HOME = {
     "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",
     "moe_theory.symbolic.derive": "Derivation derive",
-    "moe_theory.zoo": "erased_labels linear_experts softmax_moe symmetric_linear symmetric_logistic",
+    "moe_theory.zoo": "activated_experts erased_labels gate_only linear_experts softmax_moe symmetric_linear"
+    " symmetric_logistic",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 # What an extra is needed for is not what `*` means.

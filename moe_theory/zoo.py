@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 import sympy as sp
+from numpy.typing import ArrayLike
 
 from moe_theory.atoms import exact, log_categorical, log_expit, log_normal, log_poisson, log_sum_exp
 from moe_theory.errors import InputError
 from moe_theory.model import Counts, Model, Reals, Values
 from moe_theory.structure import FAMILIES, Softmax
-from moe_theory.validation import positive_number, unit_interval, whole_number
+from moe_theory.validation import positive_number, real_array, unit_interval, whole_number
 
 
 def symmetric_linear(sigma: float = 1) -> Model:
@@ -108,10 +109,6 @@ def softmax_moe(k: int = 2, expert: str = "gaussian", classes: int = 3, common_s
     )
     labels = tuple(range(1, structure.k + 1))
 
-    def gate(z: sp.Expr, **w: sp.Expr) -> sp.Expr:
-        scores = [sp.Integer(0), *(w[f"w{i}"] for i in labels[1:])]
-        return scores[int(z) - 1] - log_sum_exp(scores)
-
     def density(y: sp.Expr, z: sp.Expr, **eta: sp.Expr) -> sp.Expr:
         own = [eta[name] for name in structure.expert_predictors(int(z) - 1)]
         if expert == "gaussian":
@@ -129,11 +126,42 @@ def softmax_moe(k: int = 2, expert: str = "gaussian", classes: int = 3, common_s
         f"softmax-{FAMILIES[expert]}" + (f"-{structure.k}" if structure.k != 2 else ""),
         latent=labels,
         predictors=structure.predictors,
-        gate=gate if structure.k > 1 else None,
+        gate=(lambda z, **w: _softmax(z, [w[f"w{i}"] for i in labels[1:]])) if structure.k > 1 else None,
         expert=density,
         response=response[expert] if expert in response else Values(tuple(range(classes))),
         structure=structure,
     )
+
+
+def gate_only(regressors: ArrayLike, sigma: float = 1, g: Callable[[sp.Expr], sp.Expr] | None = None) -> Model:
+    """Given experts y|x,z=i ~ N(g(x'a_i), sigma²), regressors (k, d), sigma given, under a softmax gate that is learnt:
+    w_2 … w_k, the first label its reference. Flat: the gridlock's second stage (Makkuva et al., ICML 2019).
+
+    g: of SymPy expressions, by default linear.
+
+    >>> gate_only([[1, 0], [0, 1]]).predictors
+    ('w2',)
+    """
+    positive_number("sigma", sigma)
+    rows = real_array("regressors", regressors, ndim=2)
+    labels = tuple(range(1, whole_number("k", len(rows), least=2) + 1))
+    mean = g or (lambda eta: eta)
+
+    return Model(
+        f"gate-only-{len(rows)}",
+        latent=labels,
+        predictors=tuple(f"w{i}" for i in labels[1:]),
+        gate=lambda z, **eta: _softmax(z, [eta[f"w{i}"] for i in labels[1:]]),
+        expert=lambda y, z, **eta: log_normal(y, mean(eta[f"a{int(z)}"]), exact(sigma)),
+        response=Reals(),
+        known={f"a{i}": row for i, row in zip(labels, rows, strict=True)},
+    )
+
+
+def _softmax(z: sp.Expr, scores: list[sp.Expr]) -> sp.Expr:
+    """log P(z) for labels 1 … k, of which the first has score 0."""
+    every = [sp.Integer(0), *scores]
+    return every[int(z) - 1] - log_sum_exp(every)
 
 
 def activated_experts(k: int, g: Callable[[sp.Expr], sp.Expr]) -> Model:
@@ -146,16 +174,11 @@ def activated_experts(k: int, g: Callable[[sp.Expr], sp.Expr]) -> Model:
     ('beta1', 'beta2', 'log_sigma', 'w2')
     """
     labels = tuple(range(1, whole_number("k", k, least=2) + 1))
-
-    def gate(z: sp.Expr, **w: sp.Expr) -> sp.Expr:
-        scores = [sp.Integer(0), *(w[f"w{i}"] for i in labels[1:])]
-        return scores[int(z) - 1] - log_sum_exp(scores)
-
     return Model(
         f"activated-{k}",
         latent=labels,
         predictors=(*(f"beta{i}" for i in labels), "log_sigma", *(f"w{i}" for i in labels[1:])),
-        gate=gate,
+        gate=lambda z, **eta: _softmax(z, [eta[f"w{i}"] for i in labels[1:]]),
         expert=lambda y, z, **eta: log_normal(y, g(eta[f"beta{int(z)}"]), sp.exp(eta["log_sigma"])),
         response=Reals(),
     )

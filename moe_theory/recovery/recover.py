@@ -30,7 +30,7 @@ from moe_theory.validation import real_array, whole_number
 Method = Literal["best", "averages", "regression"]
 METHODS: tuple[Method, ...] = ("best", "averages", "regression")
 NUMBERS = 4e6  # in all groups' second moments
-CLEAR = 0.25  # share of 1/k: noise below it would let an expert of usual weight be seen
+CLEAR = 0.1  # share of 1/k: noise below it would let all but odd experts be seen
 
 
 def recover(
