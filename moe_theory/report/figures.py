@@ -163,6 +163,8 @@ def order_figure(sizes: Array, errors: Array, title: str) -> Figure:
     level = np.exp(np.mean(np.log(mean * np.sqrt(sizes))))
     axes.plot(fine, level / np.sqrt(fine), color=GAP, linewidth=1.3, zorder=0, label=r"predicted slope $n^{-1/2}$")
     axes.set(xscale="log", yscale="log", xlabel="rows n", ylabel=r"root mean square error of $\hat a_i$")
+    axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+    axes.set_xticks([], minor=True)
     axes.set_title(title, loc="left", color=INK, fontsize=11)
     axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
