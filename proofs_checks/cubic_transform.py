@@ -288,6 +288,6 @@ CLAIM = Claim(
         ),
         "c_3 = 3 for linear g": Mutant("constant", Cubic(linear=lambda s: (*linear_forms(s)[:4], sp.Integer(3)))),
     },
-    order=201,
+    order=221,
     section="Breaking the gridlock",
 )

@@ -141,6 +141,6 @@ CLAIM = Claim(
             "constant", Scores((first, second, lambda i, j, k: X[i] * X[j] * X[k] - traces(i, j, k) / 3))
         ),
     },
-    order=200,
+    order=220,
     section="Breaking the gridlock",
 )

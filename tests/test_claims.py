@@ -53,7 +53,8 @@ PRINTED = [
     "printed-gru",
 ]
 CERTIFICATES = ["certificate-sound", "certificate-basin"]
-WANTED = THEORY + PRINTED + CERTIFICATES
+GRIDLOCK = ["score-tensors", "cubic-transform"]
+WANTED = THEORY + PRINTED + CERTIFICATES + GRIDLOCK
 TRUE_AS_PRINTED = {"separable", "em-is-mirror-descent", "information-split", "printed-logistic-density"}
 NOT_NEEDED = {"relative-convexity-iff": 1, "sublinear": 2, "linear": 2}
 
