@@ -190,7 +190,8 @@ def _tidy(value: sp.Expr) -> sp.Expr:
     others = [a for a in letters.atoms(sp.Pow, sp.Function) if not a.is_Rational and _irrational(a)]
     table = {a: sp.Dummy() for a in sorted(others, key=sp.default_sort_key)}
     back = {letter: a for a, letter in table.items()} | {root: sp.sqrt(sp.pi)}
-    short = sp.factor(sp.cancel(sp.together(letters.xreplace(table)))).xreplace(back)
+    quotient = sp.cancel(sp.together(letters.xreplace(table)))
+    short = min((form.xreplace(back) for form in (sp.factor(quotient), quotient)), key=sp.count_ops)
     return short if sp.count_ops(short) <= 1.5 * sp.count_ops(value) else value
 
 
