@@ -194,7 +194,7 @@ CLAIM = Claim(
         "gates that forget z": Mutant("term", Reading(gates=lambda z, r: (1 - z, z * (1 - r), r))),
         "reset with the other probability": Mutant("exchange", Reading(chance=lambda r: 1 - r)),
     },
-    order=206,
+    order=227,
     section="Breaking the gridlock",
     printed=Printed(
         r"(theory.md §4, read at one $r$) the deck's identity holds exactly when $r\in\{0,1\}$ or f is affine on the"

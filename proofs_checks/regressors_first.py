@@ -228,7 +228,7 @@ CLAIM = Claim(
         "an error like 1/n": Mutant("rate", Recovered(slope=-1.0, population=False)),
         "half the squared error predicted": Mutant("constant", Recovered(inflation=0.5, population=False)),
     },
-    order=204,
+    order=224,
     section=SECTION,
     figures=figures,
 )

@@ -186,7 +186,7 @@ def _from_expression(expr: sp.Expr, name: str | None = None) -> Activation:
     if expr.atoms(AppliedUndef):
         raise InputError(f"g: expected a known function, got {expr.atoms(AppliedUndef).pop()}")
     expr = exact(expr)
-    if expr.has(sp.nan, sp.zoo, sp.oo, sp.S.NegativeInfinity) or expr.is_real is False:
+    if expr.has(sp.I, sp.nan, sp.zoo, sp.oo, sp.S.NegativeInfinity) or expr.is_real is False:
         raise InputError(f"g: expected a real function, got {expr}")
     return Activation(name or str(expr), expr)
 
@@ -215,18 +215,18 @@ def _asked_for_expression(g: Callable[[Any], Any]) -> sp.Expr | None:
 
 
 def _keeps_precision(g: Callable[[Any], Any]) -> bool:
-    """Whether g takes mpmath numbers and gives more digits where more are asked for."""
-    found: list[list[Any]] = []
-    try:
-        for digits in (30, 60):
-            with mpmath.workdps(digits):
-                found.append([g(mpmath.mpf(p)) for p in PROBES])
-    except Exception:  # whatever a callable may raise when it is given such a number
-        return False
-    if any(isinstance(v, float) or not isinstance(v, mpmath.mpf | int) for row in found for v in row):
-        return False
+    """Whether g takes mpmath numbers and sees digits beyond those of a float."""
     with mpmath.workdps(60):
-        return all(abs(a - b) <= mpmath.mpf("1e-26") * (1 + abs(b)) for a, b in zip(*found, strict=True))
+        near, far = mpmath.mpf("1e-25"), mpmath.mpf("1e-5")
+        try:
+            found = [[g(mpmath.mpf(p) + d) for d in (0, near, -near, far, -far)] for p in PROBES]
+        except Exception:  # whatever a callable may raise when it is given such a number
+            return False
+        if any(isinstance(v, float) or not isinstance(v, mpmath.mpf | int) for row in found for v in row):
+            return False
+        # A function that goes through floats is constant, in part, over steps that they do not see.
+        slopes = [((b - c) / (2 * near), (d - e) / (2 * far)) for _, b, c, d, e in found]
+        return all(abs(fine - coarse) <= (1 + abs(coarse)) / 1000 for fine, coarse in slopes)
 
 
 def _float_mode(g: Callable[[Any], Any]) -> Mode:

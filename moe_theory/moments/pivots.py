@@ -60,8 +60,16 @@ def pivots(g: Activation) -> Pivots:
 def _exact(g: Activation, closed: ClosedForm) -> Pivots:
     moments = [closed.moment(1), closed.moment(2), closed.moment(3), *(_if_it_exists(closed, j) for j in (4, 5, 6))]
     matrix = sp.ImmutableMatrix(3, 3, lambda j, m: closed.moment(j + 1, m + 1))
-    found, minors = _eliminated({(j, m): matrix[j - 1, m - 1] for j in (1, 2, 3) for m in (1, 2, 3)}, sp.expand)
-    _refuse(g, moments, matrix, minors, lambda value, _: _is_zero(value))
+    entries = {(j, m): matrix[j - 1, m - 1] for j in (1, 2, 3) for m in (1, 2, 3)}
+    with mpmath.workdps(120):
+        # Zeros are told by 120 digits, at one point: parameters are generic.
+        rng = Random(0)
+        at = {s: sp.Rational(rng.randint(1, 300), 101) for s in g.parameters}
+        number = lambda e: mpmath.inf if e == sp.oo else mpmath.mpmathify(sp.N(e.xreplace(at), 120))
+        values, shown = {key: number(e) for key, e in entries.items()}, [number(e) for e in moments]
+        size = {(j, m): mpmath.sqrt(shown[1]) ** j for j, m in entries}
+        _refuse(g, shown, values, _eliminated(values, lambda v: v)[1], size, mpmath.mpf(10) ** -60)
+    found, _ = _eliminated(entries, sp.expand)
     alpha, beta, gamma, c2, c3 = map(_tidy, found())
     return Pivots(alpha, beta, gamma, c2, c3, matrix, tuple(map(_tidy, moments)), exact=True, digits=None)
 
@@ -71,9 +79,8 @@ def _numeric(g: Activation, table: GaussianMoments) -> Pivots:
         zero = mpmath.mpf(10) ** (-0.7 * table.digits)
         m = table.fine
         moments = [m[j, 0] for j in range(1, 7)]
-        matrix = [[m[j, k] for k in (1, 2, 3)] for j in (1, 2, 3)]
         found, minors = _eliminated(m, lambda value: value)
-        _refuse(g, moments, matrix, minors, lambda value, size: abs(value) <= zero * size, table)
+        _refuse(g, moments, m, minors, table.size, zero)
         values = found()
         other = _eliminated(table.coarse, lambda value: value)[0]()
         unit = mpmath.sqrt(m[2, 0] - m[1, 0] ** 2)
@@ -119,38 +126,36 @@ def _lost(table: GaussianMoments, values: Sequence[Any]) -> float:
 def _refuse(
     g: Activation,
     moments: Sequence[Any],
-    matrix: Any,
+    m: Mapping[tuple[int, int], Any],
     minors: Sequence[Any],
-    zero: Callable[[Any, Any], bool],
-    table: GaussianMoments | None = None,
+    size: Mapping[tuple[int, int], Any],
+    least: Any,
 ) -> None:
     """InputError with the reason where an elimination without exchanges is not possible or ends in 0.
 
-    zero(value, size): whether a value is 0, or indistinguishable from it among terms of that size.
+    least: a value counts as 0 up to this part of the size of its terms.
     """
-    size = lambda j, m: table.size[j, m] if table else 1
-    entry = lambda j, m: matrix[j - 1, m - 1] if table is None else matrix[j - 1][m - 1]
+    zero = lambda value, size: abs(value) <= least * size
     none = f"g: {g.name} admits no transform: "
     deviation = moments[1] - moments[0] ** 2
     if zero(deviation, moments[1]):
         raise InputError(none + "it is constant")
-    if all(zero(entry(j, m), size(j, m)) for j in (1, 2, 3) for m in (1, 3)):
+    if all(zero(m[j, k], size[j, k]) for j in (1, 2, 3) for k in (1, 3)):
         even = "it is even, so" if _even(g) else "all its odd moments vanish:"
         raise InputError(none + f"{even} E g(Z)^j He_m(Z) = 0 for m = 1, 3, and c_3 = 0")
     for values in (2, 3):
         # Hankel's determinant of the moments is 0 exactly for laws on so many points.
-        if _finite(moments[2 * values - 1]):
+        if not mpmath.isinf(moments[2 * values - 1]):
             hankel = _determinant([[([1, *moments])[i + k] for k in range(values + 1)] for i in range(values + 1)])
             if zero(hankel, deviation ** (values * (values + 1) // 2)):
                 power = {2: "g² is an affine function of g", 3: "g³ is a combination of 1, g and g²"}[values]
                 count = {2: "two", 3: "three"}[values]
                 raise InputError(none + f"it takes {count} values, so {power}, and c_{values} = 0")
-    root = mpmath.sqrt if table else (lambda _: 1)
-    if zero(minors[0], root(deviation)):
+    if zero(minors[0], mpmath.sqrt(deviation)):
         raise InputError(none + "M_11 = E g'(Z) = 0, the first pivot")
-    if zero(minors[1], minors[0] * size(2, 2)):
+    if zero(minors[1], abs(minors[0]) * size[2, 2]):
         raise InputError(none + "c_2 = 0, the second pivot")
-    if zero(minors[2], minors[1] * size(3, 3)):
+    if zero(minors[2], abs(minors[1]) * size[3, 3]):
         raise InputError(none + "c_3 = 0, the third pivot")
 
 
@@ -169,26 +174,11 @@ def _even(g: Activation) -> bool:
     return bool(np.allclose(g.function(u), g.function(-u), rtol=1e-9, atol=0))
 
 
-def _finite(value: Any) -> bool:
-    return value != sp.oo if isinstance(value, sp.Expr) else not mpmath.isinf(value)
-
-
 def _if_it_exists(closed: ClosedForm, j: int) -> sp.Expr:
     try:
         return closed.moment(j)
     except InputError:
         return sp.oo
-
-
-def _is_zero(value: sp.Expr) -> bool:
-    """Whether a closed form is 0, as far as 80 digits can tell (at one point: parameters are generic)."""
-    if value.is_Rational:
-        return bool(value == 0)
-    rng = Random(0)
-    at = {s: sp.Rational(rng.randint(1, 300), 101) for s in sorted(value.free_symbols, key=str)}
-    number = sp.sympify(value.xreplace(at)).evalf(10, maxn=300)
-    # Cancellation that is never resolved leaves a number without a significant bit.
-    return number == 0 or (number.is_Float and number._prec == 1)
 
 
 def _tidy(value: sp.Expr) -> sp.Expr:
@@ -200,7 +190,8 @@ def _tidy(value: sp.Expr) -> sp.Expr:
     others = [a for a in letters.atoms(sp.Pow, sp.Function) if not a.is_Rational and _irrational(a)]
     table = {a: sp.Dummy() for a in sorted(others, key=sp.default_sort_key)}
     back = {letter: a for a, letter in table.items()} | {root: sp.sqrt(sp.pi)}
-    short = sp.factor(sp.cancel(sp.together(letters.xreplace(table)))).xreplace(back)
+    quotient = sp.cancel(sp.together(letters.xreplace(table)))
+    short = min((form.xreplace(back) for form in (sp.factor(quotient), quotient)), key=sp.count_ops)
     return short if sp.count_ops(short) <= 1.5 * sp.count_ops(value) else value
 
 
