@@ -48,25 +48,31 @@ def check(setting: Setting, claimed: Second) -> Iterator[Evidence]:
     theory = derive(model)
     hessian = theory.complete_information - theory.mean.jacobian(list(model.learnt))
     yield identity(model, r"$\nabla^2 A_x(w)$ less the derivative of $E[s|x]$: flat in w", list(hessian))
-    rows = 1000 if setting.quick else 2500
-    cases: list[tuple[str, Model, Law, float]] = []
-    if claimed.world == "sample":
-        sample = MonteCarlo(model, GATE, rows, setting.seed + 5).data()
-        cases.append((f"3 experts, sample of {rows}", model, sample, FAR))
-        cases.append(("3 experts, 27 points x", *_finite(), FAR))
-    elif claimed.world == "few":
+    for name, own, law in _cases(claimed.world, _rows(setting), setting.seed):
+        yield from _one(name, own, law, claimed, setting)
+
+
+def _rows(setting: Setting) -> int:
+    return 1000 if setting.quick else 2500
+
+
+@lru_cache(maxsize=4)
+def _cases(world: str, rows: int, seed: int) -> list[tuple[str, Model, Law]]:
+    """(name, model, law) of a world."""
+    if world == "few":
         y = LOG_ODDS / (2 * FEATURES)
-        cases.append(("3 rows", gate_only([[1.0], [-1.0]]), Data(FEATURES[:, None], y), FAR))
-    else:
+        return [("3 rows", gate_only([[1.0], [-1.0]]), Data(FEATURES[:, None], y))]
+    if world == "same":
         same = gate_only(np.array([[1.0, 0.0], [1.0, 0.0]]), SIGMA)
-        data = MonteCarlo(same, np.array([[1.0, 1.0]]), rows, setting.seed + 5).data()
-        cases.append(("2 experts that are the same", same, data, FAR))
-    for name, own, law, far in cases:
-        yield from _one(name, own, law, far, claimed, setting)
+        data = MonteCarlo(same, np.array([[1.0, 1.0]]), rows, seed + 5).data()
+        return [("2 experts that are the same", same, data)]
+    model = gate_only(REGRESSORS, SIGMA)
+    sample = MonteCarlo(model, GATE, rows, seed + 5).data()
+    return [(f"3 experts, sample of {rows}", model, sample), ("2 experts, 9 points x", *_finite())]
 
 
-def _one(name: str, model: Model, law: Law, far: float, claimed: Second, setting: Setting) -> Iterator[Evidence]:
-    traces = _traces(model, law, far, STARTS, setting.seed)
+def _one(name: str, model: Model, law: Law, claimed: Second, setting: Setting) -> Iterator[Evidence]:
+    traces = _traces(model, law, setting.seed)
     ends = np.array([trace.last for trace in traces])
     apart = np.max(np.abs(ends - ends[0]), axis=(1, 2))
     worst = int(np.argmax(apart))
@@ -74,7 +80,7 @@ def _one(name: str, model: Model, law: Law, far: float, claimed: Second, setting
     witness |= {"ends": [ends[0].tolist(), ends[worst].tolist()]}
     if isinstance(law, Data) and len(law) < 10:
         witness |= {"x": law.x.tolist(), "y": law.y.tolist()}
-    what = rf"largest distance between the ends of EM from {len(traces)} starts $w\sim N(0, {far:g}^2 I)$"
+    what = rf"largest distance between the ends of EM from {len(traces)} starts $w\sim N(0, {FAR:g}^2 I)$"
     yield close(name, what, float(apart[worst]), claimed.optimum, SAME, trials=len(traces), witness=witness)
     trace = max(traces, key=lambda t: t.iterations)
     predicted, measured = predict_rate(model, law, trace.last), measure_rate(trace)
@@ -95,26 +101,24 @@ def _one(name: str, model: Model, law: Law, far: float, claimed: Second, setting
 
 
 @lru_cache(maxsize=8)
-def _traces(model: Model, law: Law, far: float, count: int, seed: int) -> list[Trace]:
+def _traces(model: Model, law: Law, seed: int) -> list[Trace]:
     rng = np.random.default_rng(seed)
     d = law.dimension
-    starts: list[Array] = [far * rng.standard_normal((len(model.predictors), d)) for _ in range(count)]
+    starts: list[Array] = [FAR * rng.standard_normal((len(model.predictors), d)) for _ in range(STARTS)]
     return [run(EM(model), law, start, 500, 1e-11, divergences=False) for start in starts]
 
 
 def _finite() -> tuple[Model, Finite]:
     """A finite law of x with the responses that the model draws there: its optimum is the truth."""
-    model = gate_only(REGRESSORS, 2 * SIGMA)
-    corners = np.stack(np.meshgrid(*[[-1.4, 0.2, 1.3]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    x = np.column_stack([corners, corners @ [0.3, -0.5, 0.4] + np.sin(7 * corners[:, 0] + corners[:, 1])])
-    return model, Finite.from_model(model, GATE, x, others=[FAR * GATE])
+    model, truth = gate_only([[1.0, 0.0], [-0.6, 0.8]], SIGMA), np.array([[1.0, 1.5]])
+    x = np.stack(np.meshgrid(*[[-1.4, 0.2, 1.3]] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
+    return model, Finite.from_model(model, truth, x, others=[FAR * truth])
 
 
 def figures(setting: Setting) -> Mapping[str, Figure]:
     """The run on the sample that took longest, over its predicted rate."""
-    model = gate_only(REGRESSORS, SIGMA)
-    rows = 1000 if setting.quick else 2500
-    law = MonteCarlo(model, GATE, rows, setting.seed + 5).data()
+    rows = _rows(setting)
+    _, model, law = _cases("sample", rows, setting.seed)[0]
     trace = run(EM(model), law, np.full((2, 4), FAR), 500, 1e-12, divergences=False)
     title = f"EM on the gate, 3 experts known, sample of {rows}"
     return {"gate-second": rate_figure(trace, predict_rate(model, law, trace.last), title)}
@@ -124,8 +128,8 @@ CLAIM = Claim(
     id="gate-second",
     title="With the experts known, EM on the gate finds it from every start",
     statement=r"for $y|z{=}i \sim N(a_i'x, \sigma^2)$ with $a_i$, $\sigma$ known, EM on the softmax gate leads from"
-    r" each of the random starts to one optimum (on a finite law that the model itself draws, and on samples of many rows), and contracts at"
-    r" $\lambda_{\max}(M)$ of the gate-only model, the gap at its square",
+    r" each of the random starts to one optimum (on a finite law that the model itself draws, and on samples of many"
+    r" rows), and contracts at $\lambda_{\max}(M)$ of the gate-only model, the gap at its square",
     source=SOURCE.replace("Theorem 1", "Theorem 2"),
     hypotheses=(
         Hypothesis("many rows (three rows with two maxima are a witness)", Second(world="few")),
