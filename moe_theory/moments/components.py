@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
 from moe_theory.errors import InputError
-from moe_theory.moments.adjusted import AdjustedCubes, AdjustedMoments
 from moe_theory.moments.decompose import Decomposition, decompose, refine
-from moe_theory.moments.plain import PlainCubes, PlainMoments
 from moe_theory.moments.polynomials import Polynomials
 from moe_theory.validation import Array
 
@@ -18,8 +17,33 @@ LEVEL = 0.99
 DRAWS = 299  # of what noise alone might look like
 NUMBERS = 2e7  # in all draws
 
-Moments = PlainMoments | AdjustedMoments
-Cubes = PlainCubes | AdjustedCubes
+
+class Cubes(Protocol):
+    """Third moments in k coordinates."""
+
+    def third(self, p: Polynomials, without: int | None = None) -> Array:
+        """Σ E[p_i] (U'a_i)^{⊗3}, (k, k, k), estimated; `without` the rows of one group."""
+
+
+class Moments(Protocol):
+    """What experts are found from: `PlainMoments`, `AdjustedMoments`, `PopulationMoments`."""
+
+    @property
+    def name(self) -> str:
+        """Which kind."""
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are rows in."""
+
+    def second(self, p: Polynomials, without: int | None = None) -> Array:
+        """Σ E[p_i] a_i a_i', (d, d), estimated."""
+
+    def square(self, without: int | None = None) -> float:
+        """E y²."""
+
+    def cubes(self, basis: Array) -> Cubes:
+        """Third moments in the span of an orthonormal basis, (d, k)."""
 
 
 @dataclass(frozen=True, eq=False)

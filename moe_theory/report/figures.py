@@ -15,6 +15,7 @@ from moe_theory.analysis.rates import RatePrediction
 from moe_theory.validation import Array
 
 INK, ITERATES, GAP, BOUND = "#333333", "#0b6e99", "#b3541e", "#8a8a8a"
+THIRD = "#6a4c93"
 
 
 class Picture(Figure):
@@ -131,6 +132,28 @@ def race_figure(
     return figure
 
 
+def order_figure(
+    series: Mapping[str, tuple[Array, Array, Array | None]], title: str, xlabel: str, ylabel: str
+) -> Figure:
+    """Up to four series, label: (x, measured, predicted or None), on logarithmic axes: measured points on predicted
+    lines. A measured 0 is shown at the least double precision can tell of 1."""
+    figure = Picture(figsize=(7.2, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    styles = zip(("o", "s", "^", "D"), (ITERATES, GAP, THIRD, BOUND), strict=True)
+    for (label, (x, measured, predicted)), (marker, colour) in zip(series.items(), styles, strict=False):
+        shown = np.maximum(measured, np.finfo(float).eps / 2)
+        if predicted is not None:
+            axes.plot(x, predicted, color=colour, linewidth=1.4)
+        axes.plot(x, shown, marker, color=colour, markersize=5, label=label)
+    axes.plot([], [], color=INK, linewidth=1.4, label="as predicted")
+    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, loc="left", color=INK, fontsize=11)
+    axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
 def _extrapolated(trace: Trace) -> Array:
     """Where the last two steps lead if the next ones shrink as they did; nothing predicted enters."""
     last = trace.local[-1]
@@ -147,26 +170,3 @@ def _last_above(values: Array, floor: float) -> int:
     """Index of the last value before the first at or below the floor."""
     below = np.flatnonzero(values <= floor)
     return int(below[0]) - 1 if len(below) and below[0] > 0 else len(values) - 1
-
-
-def order_figure(sizes: Array, errors: Array, title: str) -> Figure:
-    """Errors, (runs, sizes), against n on logarithmic axes: every run, their root mean square, the line of n^(-1/2)
-    through it."""
-    figure = Picture(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    mean = np.sqrt(np.mean(errors**2, axis=0))
-    for i, row in enumerate(errors):
-        label = "single samples" if i == 0 else None
-        axes.plot(sizes, row, "o", color=ITERATES, alpha=0.35, markersize=4, markeredgewidth=0, label=label)
-    axes.plot(sizes, mean, "s", color=ITERATES, markersize=6, label="root mean square")
-    fine = np.geomspace(sizes[0] / 1.3, sizes[-1] * 1.3, 50)
-    level = np.exp(np.mean(np.log(mean * np.sqrt(sizes))))
-    axes.plot(fine, level / np.sqrt(fine), color=GAP, linewidth=1.3, zorder=0, label=r"predicted slope $n^{-1/2}$")
-    axes.set(xscale="log", yscale="log", xlabel="rows n", ylabel=r"root mean square error of $\hat a_i$")
-    axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
-    axes.set_xticks([], minor=True)
-    axes.set_title(title, loc="left", color=INK, fontsize=11)
-    axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
-    return figure
