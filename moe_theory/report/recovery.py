@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -55,21 +54,15 @@ def _spectrum(axes: Axes, found: Recovery) -> None:
 
 def _regressors(axes: Axes, found: Recovery, names: Sequence[str], truth: Array | None) -> None:
     intervals, places = found.intervals(), np.arange(len(names))
-    for i, row in enumerate(found.regressors[:, : len(names)]):
-        shift, colour = (i - (found.k - 1) / 2) * 0.6 / found.k, COLOURS[i % len(COLOURS)]
+    shown, shift = len(names), (np.arange(found.k) - (found.k - 1) / 2) * 0.6 / found.k
+    for i, row in enumerate(found.regressors[:, :shown]):
+        colour = COLOURS[i % len(COLOURS)]
         if intervals is not None:
-            low, high = intervals[i, : len(names)].T
-            axes.vlines(places + shift, low, high, color=colour, linewidth=1.6)
-        axes.plot(places + shift, row, "o", color=colour, markersize=4, label=f"expert {i + 1}")
-        if truth is not None:
-            style: dict[str, Any] = {
-                "markerfacecolor": "none",
-                "markeredgecolor": INK,
-                "markeredgewidth": 0.9,
-                "markersize": 7,
-            }
-            label = "truth" if i == 0 else None
-            axes.plot(places + shift, truth[i, : len(names)], "D", label=label, **style)
+            axes.vlines(places + shift[i], *intervals[i, :shown].T, color=colour, linewidth=1.6)
+        axes.plot(places + shift[i], row, "o", color=colour, markersize=4, label=f"expert {i + 1}")
+    if truth is not None:
+        where = (places + shift[:, None]).ravel()
+        axes.plot(where, truth[:, :shown].ravel(), "D", color=INK, mfc="none", mew=0.8, ms=6, label="truth")
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.set_xticks(places, names, rotation=0 if len("".join(names)) < 60 else 40)
     axes.set_ylabel("regressors, with 95% intervals" if intervals is not None else "regressors")
