@@ -36,6 +36,10 @@ class Whitening:
         """z, (d, n), of x, (d, n)."""
         return self.matrix @ (x - self.mean[:, None])
 
+    def standard(self, centred: Array, gate: Array) -> tuple[Array, Array]:
+        """(z (n, d), coefficients of z (k, d)) of x - mean, (n, d), and coefficients of it, (k, d)."""
+        return centred @ self.matrix.T, gate @ self.root
+
     def back(self, a: Array) -> Array:
         """Regressors, (…, d), of z as regressors of x - mean."""
         return a @ self.matrix

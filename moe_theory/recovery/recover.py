@@ -25,6 +25,7 @@ from moe_theory.moments.transforms import derive
 from moe_theory.recovery.gate import fit_gate
 from moe_theory.recovery.polish import Polished, polish_experts
 from moe_theory.recovery.result import BEYOND, Candidate, Recovery
+from moe_theory.recovery.tilt import tilt_bias
 from moe_theory.validation import real_array, whole_number
 
 Method = Literal["best", "averages", "regression"]
@@ -136,7 +137,11 @@ def _recover(
             tell(f"polish: {found.name}")
             clear = found.spectrum.supported >= k and gate.trace.converged
             polished = polish_experts(centred, response, g, regressors, gate, intercept, both=not clear)
-        candidates.append(Candidate(found, regressors, gate, polished))
+        # In standard coordinates, where the regressors have length 1.
+        z, seen = (centred, gate.coefficients) if whitening is None else whitening.standard(centred, gate.coefficients)
+        bias = tilt_bias(z, own, seen, gate.intercepts)
+        bias = bias if whitening is None else whitening.back(bias)
+        candidates.append(Candidate(found, regressors, gate, polished, bias))
     best = max(candidates, key=lambda c: c.log_likelihood)
     vanishing = vanishing_moments(plain, p, variance is None, seed)
     return Recovery(g, n, sigma, best, tuple(candidates), law, whitening, vanishing, tuple(warnings))

@@ -20,18 +20,21 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 ALARM = 0.01  # p-value below which a moment that must vanish is said not to
+LEANING = 1.0  # standard errors of bias from a gate that sees the regressors' span, beyond which it is said
 BEYOND = 3.0  # standard errors at which Σp̂ or a norm is said not to be 1
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """One kind of moments and what was made of them. regressors: (k, d), of x. gate: with these given. polished: EM on
-    everything from there, or None."""
+    everything from there, or None. tilt: the regressors' bias, (k, d), from the gate's part in their span, to first
+    order."""
 
     experts: Experts
     regressors: Array
     gate: GateFit
     polished: Polished | None
+    tilt: Array
 
     @property
     def log_likelihood(self) -> float:
@@ -161,6 +164,14 @@ class Recovery:
         for i, (norm, own) in enumerate(zip(experts.components.norms, errors, strict=True)):
             if abs(norm - 1) > BEYOND * own:
                 found.append(f"by the moments' scale regressor {i + 1} has length {norm:.3g} ± {own:.2g} instead of 1")
+        if self.best.polished is None and self.standard_errors is not None:
+            worst = int(np.argmax(np.abs(self.best.tilt) / self.standard_errors))
+            bias, own = abs(self.best.tilt.flat[worst]), self.standard_errors.flat[worst]
+            if bias > LEANING * own:
+                found.append(
+                    f"the gate sees the regressors' span, which biases them by up to {bias:.2g} ({bias / own:.1f}"
+                    " standard errors), to first order"
+                )
         for v in self.vanishing:
             if v.p < ALARM:
                 found.append(f"{v.name} must be 0 and is not (p = {v.p:.2g} by bootstrap)")
