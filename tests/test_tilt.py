@@ -30,7 +30,7 @@ def tilted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     a = np.array([[1.0, 0, 0, 0, 0], [0.6, 0.8, 0, 0, 0], [0, -0.6, 0.8, 0, 0]])
     w = np.array([[0.5, 0, 0, 1.5, 0], [0, 0, -0.5, -1.0, 1.5], [0, 0.4, 0, -0.5, -1.5]])
-    x = rng.standard_normal((40_000, 5))
+    x = rng.standard_normal((60_000, 5))
     scores = x @ w.T
     z = np.argmax(scores + rng.gumbel(size=scores.shape), axis=1)
     return x, np.einsum("nd,nd->n", x, a[z]) + 0.1 * rng.standard_normal(len(x)), a
