@@ -21,6 +21,14 @@ from moe_theory.validation import Array
 
 KEPT = 2e7  # numbers in all groups' Gram matrices
 LEAST = 1e-10  # relative eigenvalue of the features' Gram matrix
+_COLLINEAR = (
+    "x: expected values whose {} Hermite polynomials are linearly independent (a feature with two values has none of"
+    " degree 2 of its own), which those of {} rows are not"
+)
+
+
+class CollinearError(InputError):
+    """Rows that do not tell Hermite polynomials apart."""
 
 
 def hermite2(z: Array) -> Array:
@@ -89,13 +97,13 @@ class Normal:
 
     @cached_property
     def coefficients(self) -> Array:
-        """Of y, y², y³ on the features, (3, F); InputError where the rows do not tell the features apart."""
+        """Of y, y², y³ on the features, (3, F); CollinearError where the rows do not tell the features apart."""
         scale = np.sqrt(np.diagonal(self.gram))
         if not np.all(scale > 0):
-            raise InputError(f"x: expected rows that tell {len(scale)} Hermite features apart, got {self.rows} rows")
+            raise CollinearError(_COLLINEAR.format(len(scale), self.rows))
         values, vectors = np.linalg.eigh(self.gram / np.outer(scale, scale))
         if values[0] < LEAST * values[-1]:
-            raise InputError(f"x: expected rows that tell {len(scale)} Hermite features apart, got {self.rows} rows")
+            raise CollinearError(_COLLINEAR.format(len(scale), self.rows))
         return ((self.cross / scale) @ vectors / values) @ vectors.T / scale
 
 

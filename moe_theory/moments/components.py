@@ -62,8 +62,11 @@ class Spectrum:
 
     @classmethod
     def of(cls, moments: Moments, p: Polynomials, seed: int = 0) -> Spectrum:
-        """By the jackknife over groups of rows."""
-        matrix, groups = moments.second(p), moments.groups
+        """By the jackknife over groups of rows; InputError where there are less than two."""
+        groups = moments.groups
+        if groups < 2:
+            raise InputError(f"x: expected rows in two groups or more, got {groups}")
+        matrix = moments.second(p)
         values, vectors = np.linalg.eigh(matrix)
         vectors = vectors[:, ::-1]
         apart = np.array([moments.second(p, g) for g in range(groups)]) - matrix
@@ -132,7 +135,12 @@ class Experts:
     def replicates(self) -> tuple[Components, ...]:
         """Without one group of rows at a time, matched to those of all rows."""
         drawn = (self._without(group) for group in range(self.moments.groups))
-        return tuple(c for c in drawn if c is not None)
+        found = tuple(c for c in drawn if c is not None)
+        if len(found) < 2:
+            raise InputError(
+                f"k: expected {self.k} experts without a group of rows too, got none in all but {len(found)}"
+            )
+        return found
 
     @property
     def k(self) -> int:
@@ -181,6 +189,8 @@ def find_experts(
     (√p_i W'a_i)^{⊗3}. Its values λ_i give p_i = λ_i^{-2}, its vectors a_i = λ_i U D^{1/2} v_i.
     """
     spectrum = spectrum or Spectrum.of(moments, p, seed)
+    if not 1 <= k <= len(spectrum.values):
+        raise InputError(f"k: expected 1 to {len(spectrum.values)} experts, got {k}")
     if not spectrum.values[k - 1] > 0:
         raise InputError(f"k: expected {k} positive eigenvalues of the second moment, got {spectrum.values[k - 1]:.3g}")
     basis = spectrum.vectors[:, :k]

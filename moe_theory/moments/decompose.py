@@ -37,13 +37,17 @@ def decompose(tensor: Array, seed: int = 0) -> Decomposition:
 
     Components are found one by one by power iteration v ← T(·, v, v)/‖·‖ from random starts, the best of them taken
     off; then all are refined together by V ← polar factor of T(·, v_i, v_i), which has no deflation's errors in it.
-    Raises InputError for another shape, a tensor that is not symmetric, or one without a positive component.
+    Raises InputError for another shape, a tensor that is not symmetric, or one that is 0 (any other has a positive
+    component: T(v, v, v) changes its sign with v).
     """
     t = real_array("tensor", tensor, ndim=3)
     k = len(t)
     if t.shape != (k, k, k) or k == 0:
         raise InputError(f"tensor: expected shape (k, k, k), got {t.shape}")
-    if np.max(np.abs(t - np.transpose(t, (1, 0, 2)))) > 1e-9 * np.max(np.abs(t)):
+    largest = np.max(np.abs(t))
+    if largest == 0:
+        raise InputError("tensor: expected one that is not 0")
+    if max(np.max(np.abs(t - np.transpose(t, axes))) for axes in ((1, 0, 2), (0, 2, 1))) > 1e-9 * largest:
         raise InputError("tensor: expected a symmetric tensor")
     rng = np.random.default_rng(seed)
     left, found = t, []

@@ -16,16 +16,18 @@ from moe_theory.validation import Array
 FAR = 4.0  # standard errors beyond which a moment of x is not a Gaussian's
 SHARE = 0.05  # departure of x's fourth moment, relative, below which it is near enough to a Gaussian's
 DRAWS = 999  # of the bootstrap
+ENTRIES = 500  # of a moment that are drawn at once
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
     """The law of x as the sample shows it.
 
-    mean, covariance: (d,), (d, d). mean_z, covariance_z: largest departure from N(0, I) of an entry, in standard errors
-    (Šidák-like: compare with about √(2 log d²)). kurtosis: Mardia's E[((x-m)'S^{-1}(x-m))²]/(d(d+2)), 1 of a Gaussian;
-    kurtosis_z: its departure from it in standard errors √(8/(d(d+2)n)) (Mardia, Biometrika 1970). skewness_z,
-    tails_z: the largest of a single whitened coordinate's third and fourth moments, in standard errors.
+    mean, covariance: (d,), (d, d). mean_z: the largest entry of the mean, in standard errors of its own. covariance_z:
+    largest departure from I of an entry, in standard errors under N(0, I). kurtosis: Mardia's
+    E[((x-m)'S^{-1}(x-m))²]/(d(d+2)), 1 of a Gaussian; kurtosis_z: its departure from it in standard errors
+    √(8/(d(d+2)n)) (Mardia, Biometrika 1970). skewness_z, tails_z: the largest of a single whitened coordinate's third
+    and fourth moments, in standard errors.
     """
 
     rows: int
@@ -42,8 +44,13 @@ class Features:
 
     @property
     def standard(self) -> bool:
-        """Whether mean and covariance are as of N(0, I), all of them at the 1 % level together."""
-        return self.centred and self.covariance_z <= _largest(len(self.mean) * (len(self.mean) + 1) / 2)
+        """Whether mean and covariance are as of N(0, I), each at the 1 % level."""
+        return self.centred and self.scaled
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the covariance is as of N(·, I)."""
+        return self.covariance_z <= _largest(len(self.mean) * (len(self.mean) + 1) / 2)
 
     @property
     def centred(self) -> bool:
@@ -87,14 +94,18 @@ def _largest(count: float) -> float:
 def features_of(source: Source) -> Features:
     """By two passes over the rows; InputError where x has no covariance of full rank."""
     total, rows, d = 0.0, 0, source.dimension
-    first, second = np.zeros(d), np.zeros((d, d))
+    shift, first, second = np.zeros(d), np.zeros(d), np.zeros((d, d))
     for _, block in source:
-        w = weights_of(block)
+        if rows == 0 and len(block.y):
+            shift = np.mean(block.x, axis=1)  # about which squares are summed: of a large mean they would be all that
+        w, away = weights_of(block), block.x - shift[:, None]
         total, rows = total + float(np.sum(w)), rows + len(w)
-        first += block.x @ w
-        second += (block.x * w) @ block.x.T
-    mean = first / total
-    covariance = second / total - np.outer(mean, mean)
+        first += away @ w
+        second += (away * w) @ away.T
+    if rows == 0:
+        raise InputError("x: expected rows, got none")
+    mean = shift + first / total
+    covariance = second / total - np.outer(first / total, first / total)
     spread = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
     if rows <= d or np.min(spread) <= 1e-7 * np.max(np.abs(mean)):
         raise InputError("x: expected features that vary, each more than 1e-7 of its mean; leave out constant ones")
@@ -116,7 +127,7 @@ def features_of(source: Source) -> Features:
         rows,
         mean,
         covariance,
-        float(np.max(np.abs(mean))) * root,
+        float(np.max(np.abs(mean) / spread)) * root,
         float(np.max(np.abs(own))),
         kurtosis,
         float(abs(kurtosis - 1) / np.sqrt(8 / (d * (d + 2) * rows))),
@@ -169,15 +180,16 @@ def vanishing_moments(moments: PlainMoments, p: Polynomials, estimated: bool, se
         ("E[P₃(y)S₂(x)]", third, square),
         ("E[P₂(y)x]", second, linear),
     ):
-        own = np.tensordot(every, sums, 1)  # (draws, 4, entries)
-        centre = np.sum(polynomial * total[:, :4], axis=1) / total[:, 0]
-        values = np.einsum("bj,bje->be", polynomial, own) - centre[:, None] * own[:, 0]
-        values /= total[:, :1]
-        away = values[1 + DRAWS :] - np.mean(values[1 + DRAWS :], axis=0)
-        errors = np.sqrt((count - 1) / count * np.sum(away**2, axis=0))
-        statistic = float(np.sum((values[0] / errors) ** 2))
-        boot = np.sum(((values[1 : 1 + DRAWS] - values[0]) / errors) ** 2, axis=1)
+        centred = polynomial.copy()
+        centred[:, 0] -= np.sum(polynomial * total[:, :4], axis=1) / total[:, 0]
+        entries, statistic, boot = sums.shape[2], 0.0, np.zeros(DRAWS)
+        for first in range(0, entries, ENTRIES):
+            part = sums[:, :, first : first + ENTRIES]
+            values = sum(centred[:, j, None] * (every @ part[:, j]) for j in range(4)) / total[:, :1]
+            away = values[1 + DRAWS :] - np.mean(values[1 + DRAWS :], axis=0)
+            errors = np.sqrt((count - 1) / count * np.sum(away**2, axis=0))
+            statistic += float(np.sum((values[0] / errors) ** 2))
+            boot += np.sum(((values[1 : 1 + DRAWS] - values[0]) / errors) ** 2, axis=1)
         share = float((1 + np.sum(boot >= statistic)) / (1 + DRAWS))
-        entries = values.shape[1]
         found.append(Vanishing(name, statistic, entries, share, float(gammaincc(entries / 2, statistic / 2))))
     return tuple(found)

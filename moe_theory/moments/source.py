@@ -13,7 +13,7 @@ from moe_theory.laws.rows import Block
 from moe_theory.validation import Array, full_rank, real_array, whole_number
 
 GROUPS = 100  # of rows, by which sampling errors are told: sums are kept for each
-LARGEST = 1e25  # of a response, in size: its sixth power is a number still
+LARGEST = 1e25  # of a response, in size: its sixth power is a number still, and so is the square of that
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,10 @@ class Source:
         if np.max(np.abs(response)) > LARGEST:
             worst = response[np.argmax(np.abs(response))]
             raise InputError(f"y: expected responses whose sixth powers are finite, got {worst:g}")
+        if 0 < np.max(np.abs(response)) < 1 / LARGEST:
+            raise InputError(
+                f"y: expected responses whose sixth powers are not 0, got {np.max(np.abs(response)):g} at most"
+            )
         if np.all(response == response[0]):
             raise InputError(f"y: expected responses that vary, got {response[0]:g} in every row")
         full_rank("x", features)

@@ -12,7 +12,7 @@ from moe_theory.algorithms.trace import Trace, run
 from moe_theory.errors import InputError
 from moe_theory.laws.columns import Columns
 from moe_theory.model import Model
-from moe_theory.validation import Array, real_array
+from moe_theory.validation import Array, positive_number, real_array
 from moe_theory.zoo import softmax_moe
 
 CONSTANT = "(Intercept)"
@@ -123,7 +123,10 @@ def fit_gate(
     model = given_experts(k, d, intercept)
     law = Columns([x, 1.0, means], y)
     theta = _template(model)
-    theta[k, d] = np.log(nearest_spread(y, means) if sigma is None else sigma)
+    spread = nearest_spread(y, means) if sigma is None else positive_number("sigma", sigma)
+    if spread == 0:
+        raise InputError("y: expected responses that differ from the nearest expert's mean, got none")
+    theta[k, d] = np.log(spread)
     if start is not None:
         first = real_array("start", start, ndim=2)
         if first.shape != (k, d):

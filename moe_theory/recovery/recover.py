@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from moe_theory.errors import InputError
 from moe_theory.moments.activations import activation
-from moe_theory.moments.adjusted import AdjustedMoments
+from moe_theory.moments.adjusted import AdjustedMoments, CollinearError
 from moe_theory.moments.components import Experts, Moments, Spectrum, find_experts
 from moe_theory.moments.diagnostics import Features, features_of, vanishing_moments
 from moe_theory.moments.plain import PlainMoments
@@ -23,7 +23,7 @@ from moe_theory.moments.polynomials import Polynomials
 from moe_theory.moments.source import GROUPS, Source, Whitening
 from moe_theory.moments.transforms import derive
 from moe_theory.recovery.gate import fit_gate
-from moe_theory.recovery.polish import Polished, polish_experts
+from moe_theory.recovery.polish import Polished, declared, polish_experts
 from moe_theory.recovery.result import BEYOND, Candidate, Recovery
 from moe_theory.recovery.tilt import tilt_bias
 from moe_theory.validation import real_array, whole_number
@@ -88,10 +88,12 @@ def _recover(
     progress: Callable[[str], None] | None,
 ) -> Recovery:
     tell = progress or (lambda _: None)
-    k = whole_number("k", k, least=2)
+    k, seed = whole_number("k", k, least=2), whole_number("seed", seed)
     g, variance = activation(g_given), _variance(sigma)
     if method not in METHODS:
         raise InputError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    if polish and g.name != "linear":
+        declared(g)  # refused before long work
     features, response = real_array("x", x, ndim=2), real_array("y", y, ndim=1)
     source = Source.of(features, response, groups=_groups(features.shape[1] if features.ndim == 2 else 1))
     n, d = features.shape
@@ -101,6 +103,8 @@ def _recover(
     tell("features")
     law = features_of(source)
     warnings = _warned_of(law)
+    if whiten is False and not law.standard:
+        warnings.append(f"x was taken as it is, though {_departure(law)}: the moments are biased")
     whitening = law.whitening if whiten or (whiten is None and not law.standard) else None
     if whitening is not None:
         source = source.whitened(whitening)
@@ -114,7 +118,13 @@ def _recover(
     for kind in _kinds(method, n, d, k, source.groups):
         tell(f"moments: {kind.name}")
         moments: Moments = plain if kind is PlainMoments else kind.of(source)
-        spectrum = Spectrum.of(moments, p, seed)
+        try:
+            spectrum = Spectrum.of(moments, p, seed)
+        except CollinearError as error:
+            if method == "regression":
+                raise
+            warnings.append(f"moments by regression were left out: {error}")
+            continue
         try:
             _require(spectrum, k, n, polish, force)
         except InputError as error:
@@ -122,9 +132,11 @@ def _recover(
             continue
         experts.append(find_experts(moments, k, p, variance is None, spectrum, seed))
     if not experts:
-        raise refused or InputError("k: expected experts that the moments can tell apart, got none")
+        said = "k: expected experts that the moments can tell apart, got none" if refused is None else str(refused)
+        raise InputError("; ".join([said, *_warned_of(law)]))
     if variance is None and p.variance < -BEYOND * plain.total.error(np.array([0.0, 0.0, 1.0])):
         warnings.append(_no_room(p))
+    warnings += _at_odds(plain, p, variance)
     centred = features if whitening is None else features - whitening.mean
     candidates = []
     for found in experts:
@@ -161,7 +173,7 @@ def _variance(sigma: float | None) -> float | None:
 
 def _groups(d: int) -> int:
     """Fewer where their second moments would take much memory."""
-    return int(np.clip(NUMBERS / (4 * d * d), 10, GROUPS))
+    return int(np.clip(NUMBERS / (4 * max(d, 1) ** 2), 10, GROUPS))
 
 
 def _kinds(method: Method, n: int, d: int, k: int, groups: int) -> list[type[PlainMoments] | type[AdjustedMoments]]:
@@ -203,17 +215,34 @@ def _warned_of(law: Features) -> list[str]:
     return [] if law.far is None else [f"x is far from Gaussian: {law.far}; the moments' bias is not known"]
 
 
+def _departure(law: Features) -> str:
+    """How x's mean and covariance differ from those of N(0, I); nothing where they do not."""
+    parts = []
+    if not law.scaled:
+        parts.append(f"its covariance is not I (largest departure of an entry: {law.covariance_z:.3g} standard errors)")
+    if not law.centred:
+        parts.append(f"its mean is not 0 (largest entry: {law.mean_z:.3g} standard errors)")
+    return " and ".join(parts)
+
+
 def _whitened(law: Features, whitening: Whitening) -> str:
     text = (
-        "x was taken to standard coordinates, as its covariance is not I"
-        f" (largest departure of an entry: {law.covariance_z:.1f} standard errors): ‖a_i‖ = 1 is read as Var(a_i'x) = 1"
+        f"x was taken to standard coordinates, as {_departure(law) or 'was asked for'}: ‖a_i‖ = 1 is read as"
+        " Var(a_i'x) = 1"
     )
     if np.any(whitening.mean):
-        text += (
-            f"; its mean is not 0 ({law.mean_z:.1f} standard errors): regressors are of x less its mean, and experts"
-            " without a constant were assumed there"
-        )
+        text += "; regressors and gate are of x less its mean, and experts without a constant were assumed there"
     return text
+
+
+def _at_odds(plain: PlainMoments, p: Polynomials, given: float | None) -> list[str]:
+    """Where a given σ is not what is left of E y²."""
+    if given is None:
+        return []
+    left, error = plain.square() - p.square, plain.total.error(np.array([0.0, 0.0, 1.0]))
+    if abs(left - given) <= BEYOND * error:
+        return []
+    return [f"sigma: σ² = {given:.3g} was given, E y² - E g(Z)² with ‖a‖ = 1 leaves {left:.3g} ± {error:.2g}"]
 
 
 def _no_room(p: Polynomials) -> str:
