@@ -198,7 +198,7 @@ class PopulationMoments:
     cubic: Array
 
     name = "population"
-    groups = 1
+    groups = 2  # that are the same: nothing is sampled
 
     def second(self, p: Polynomials, without: int | None = None) -> Array:
         """E[P₂(y)S₂(x)]/c₂, (d, d)."""
