@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from moe_theory.claims import Setting
 from moe_theory.errors import InputError
-from moe_theory.moments.components import Spectrum, find_experts
+from moe_theory.moments.components import find_experts
 from moe_theory.moments.polynomials import Polynomials
 from moe_theory.moments.population import Mixture, PopulationMoments
 from moe_theory.moments.transforms import derive
@@ -140,7 +140,7 @@ def test_experts_come_out_of_exact_moments_exactly() -> None:
     for world in (World(2, ("tanh",), biases=(0.8, 0.0)), World(3, ("relu",)), World(3, ("linear",), sigma=(1.0,))):
         population = world.population(2)
         moments, p = population.moments, Polynomials.of(derive(world.g[0]), world.sigma[0] ** 2)
-        found = find_experts(moments, world.k, p, False, Spectrum.of(moments.second(p), 0.0))  # type: ignore[arg-type]
+        found = find_experts(moments, world.k, p, False)
         np.testing.assert_allclose(recovered(world, 2), truth_of(world, 2), atol=1e-13)
         np.testing.assert_allclose(found.components.norms, 1.0, atol=1e-13)
         np.testing.assert_allclose(np.sort(found.components.mixing), np.sort(population.mixing), atol=1e-13)

@@ -179,7 +179,7 @@ def test_the_definition_holds_by_derivatives_under_noise() -> None:
     ],
 )
 def test_refused_with_the_reason(g: object, reason: str) -> None:
-    with pytest.raises(InputError, match=f"^g: .* admits no transform: {reason}"):
+    with pytest.raises(InputError, match=f"^activation: .* admits no transform: {reason}"):
         derive(g)
 
 
@@ -202,15 +202,17 @@ def test_an_affine_map_of_the_response_scales_the_coefficients() -> None:
 
 
 def test_expectations_that_do_not_exist() -> None:
-    with pytest.raises(InputError, match=r"^g: E g\(Z\) does not exist, as exp\(u\*\*2\) outgrows the normal density$"):
+    with pytest.raises(
+        InputError, match=r"^activation: E g\(Z\) does not exist, as exp\(u\*\*2\) outgrows the normal density$"
+    ):
         derive(sp.exp(T**2))
-    with pytest.raises(InputError, match=r"^g: E g\(Z\)\^3 does not exist, or g is too rough near u = "):
+    with pytest.raises(InputError, match=r"^activation: E g\(Z\)\^3 does not exist, or g is too rough near u = "):
         derive(1 / T)
-    with pytest.raises(InputError, match=r"^g: E g\(Z\) does not exist"):
+    with pytest.raises(InputError, match=r"^activation: E g\(Z\) does not exist"):
         derive(lambda u: np.exp(u * u))
-    with pytest.raises(InputError, match=r"^g: E g\(Z\) does not exist"):
+    with pytest.raises(InputError, match=r"^activation: E g\(Z\) does not exist"):
         derive(sp.exp(sp.exp(T)))
-    with pytest.raises(InputError, match=r"^g: expected a real function of every real u"):
+    with pytest.raises(InputError, match=r"^activation: expected a real function of every real u"):
         derive(sp.log(T))
     for g in (sp.exp(T**2 / 8) + T, sp.exp(T**2 / 8) * sp.tanh(T)):  # E g³ exists, E g⁶ does not
         found = derive(g, 0.5)
@@ -328,8 +330,11 @@ def test_views() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: derive("gelu"), r"^g: expected one of linear, relu, leaky-relu, sigmoid, tanh, .* got 'gelu'$"),
-        (lambda: derive(3), "^g: expected a name, a SymPy expression or a callable, got int$"),
+        (
+            lambda: derive("gelu"),
+            r"^activation: expected one of linear, relu, leaky-relu, sigmoid, tanh, .* got 'gelu'$",
+        ),
+        (lambda: derive(3), "^activation: expected a name, a SymPy expression or a callable, got int$"),
         (lambda: derive("relu", -0.1), "^sigma: expected a number >= 0, got -0.1$"),
         (lambda: derive("relu", float("nan")), "^sigma: expected a number >= 0, got nan$"),
         (lambda: derive("relu", float("inf")), "^sigma: expected a number >= 0, got inf$"),
@@ -344,12 +349,12 @@ def test_views() -> None:
         (lambda: leaky_relu(float("nan")), "^slope: expected a real number"),
         (
             lambda: activation(sp.Symbol("a") + sp.Symbol("b")),
-            "^g: expected one symbol, or the argument",
+            "^activation: expected one symbol, or the argument",
         ),
-        (lambda: activation(sp.Function("f")(T)), "^g: expected a known function"),
-        (lambda: activation(sp.I * T), "^g: expected a real function"),
-        (lambda: activation(lambda: 1), "^g: expected a callable of one real number"),
-        (lambda: derive(sp.Piecewise((T, T > 0))), "^g: expected a function of every real u"),
+        (lambda: activation(sp.Function("f")(T)), "^activation: expected a known function"),
+        (lambda: activation(sp.I * T), "^activation: expected a real function"),
+        (lambda: activation(lambda: 1), "^activation: expected a callable of one real number"),
+        (lambda: derive(sp.Piecewise((T, T > 0))), "^activation: expected a function of every real u"),
         (lambda: derive("relu").p3(["a"]), "^y: expected real numbers"),
     ],
 )

@@ -82,11 +82,15 @@ class Activation:
         try:
             value = self._high_precision(u)
         except (TypeError, ValueError, ArithmeticError) as error:
-            raise InputError(f"g: expected a real function of every real u, failed at {mpmath.nstr(u, 6)}") from error
+            raise InputError(
+                f"activation: expected a real function of every real u, failed at {mpmath.nstr(u, 6)}"
+            ) from error
         if isinstance(value, mpmath.mpc | complex) and not mpmath.im(value):
             value = mpmath.re(value)
         if not isinstance(value, mpmath.mpf | float | int) or not mpmath.isfinite(value):
-            raise InputError(f"g: expected a real function of every real u, got {value} at {mpmath.nstr(u, 6)}")
+            raise InputError(
+                f"activation: expected a real function of every real u, got {value} at {mpmath.nstr(u, 6)}"
+            )
         return mpmath.mpf(value)
 
     def require_numbers(self) -> None:
@@ -146,7 +150,7 @@ def activation(g: Any) -> Activation:
         return _from_expression(g)
     if callable(g):
         return _from_callable(g)
-    raise InputError(f"g: expected a name, a SymPy expression or a callable, got {type(g).__name__}")
+    raise InputError(f"activation: expected a name, a SymPy expression or a callable, got {type(g).__name__}")
 
 
 def leaky_relu(slope: Any = SLOPE) -> Activation:
@@ -168,7 +172,9 @@ def _named(name: str) -> Activation:
     if name == "leaky-relu":
         return leaky_relu()
     if name not in known:
-        raise InputError(f"g: expected one of {', '.join(NAMES)}, or an expression or a callable, got {name!r}")
+        raise InputError(
+            f"activation: expected one of {', '.join(NAMES)}, or an expression or a callable, got {name!r}"
+        )
     return Activation(name, known[name])
 
 
@@ -177,17 +183,17 @@ def _from_expression(expr: sp.Expr, name: str | None = None) -> Activation:
     argument = [s for s in symbols if s == ACTIVATION_ARGUMENT] or [s for s in symbols if s.name == "u"] or symbols
     if len(argument) > 1:
         names = ", ".join(map(str, symbols))
-        raise InputError(f"g: expected one symbol, or the argument to be called u, got symbols {names}")
+        raise InputError(f"activation: expected one symbol, or the argument to be called u, got symbols {names}")
     if argument and argument[0] != ACTIVATION_ARGUMENT:
         expr = expr.subs(argument[0], ACTIVATION_ARGUMENT)
     imaginary = [s.name for s in expr.free_symbols if s.is_extended_real is not True]
     if imaginary:
         raise InputError(f"{', '.join(sorted(imaginary))}: expected a parameter declared real=True")
     if expr.atoms(AppliedUndef):
-        raise InputError(f"g: expected a known function, got {expr.atoms(AppliedUndef).pop()}")
+        raise InputError(f"activation: expected a known function, got {expr.atoms(AppliedUndef).pop()}")
     expr = exact(expr)
     if expr.has(sp.I, sp.nan, sp.zoo, sp.oo, sp.S.NegativeInfinity) or expr.is_real is False:
-        raise InputError(f"g: expected a real function, got {expr}")
+        raise InputError(f"activation: expected a real function, got {expr}")
     return Activation(name or str(expr), expr)
 
 
@@ -233,7 +239,9 @@ def _float_mode(g: Callable[[Any], Any]) -> Mode:
     try:
         single = np.array([float(g(p)) for p in PROBES])
     except Exception as error:
-        raise InputError(f"g: expected a callable of one real number, failed at {PROBES[0]}: {error}") from error
+        raise InputError(
+            f"activation: expected a callable of one real number, failed at {PROBES[0]}: {error}"
+        ) from error
     try:
         whole = np.asarray(g(np.array(PROBES)), dtype=float)
     except Exception:  # it takes one number at a time
@@ -250,7 +258,9 @@ def _floats(g: Callable[[Any], Any], mode: Mode, u: Array) -> Array:
             try:
                 found[i] = g(v)
             except (ArithmeticError, ValueError, TypeError) as error:
-                raise InputError(f"g: expected a real function of every real u, failed at {v:g}: {error}") from error
+                raise InputError(
+                    f"activation: expected a real function of every real u, failed at {v:g}: {error}"
+                ) from error
         return found.reshape(u.shape)
 
 

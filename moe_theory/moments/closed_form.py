@@ -80,7 +80,7 @@ def _split(expr: sp.Expr, low: sp.Expr, high: sp.Expr) -> Iterator[tuple[sp.Expr
     kink = next((e for e in sp.postorder_traversal(expr) if isinstance(e, _KINKS) and e.has(U)), None)
     if kink is None:
         if expr is sp.nan or expr.has(sp.Piecewise, sp.nan):
-            raise InputError(f"g: expected a function of every real u, got none between {low} and {high}")
+            raise InputError(f"activation: expected a function of every real u, got none between {low} and {high}")
         yield low, high, expr
         return
     deciding, outcome = _decision(kink)
@@ -207,9 +207,13 @@ def _integral(p: sp.Poly, a: sp.Expr, b: sp.Expr, low: sp.Expr, high: sp.Expr, n
     whole = low == -sp.oo and high == sp.oo
     margin = sp.expand(1 - 2 * a)
     if margin.is_negative and (low == -sp.oo or high == sp.oo):
-        raise InputError(f"g: {name} does not exist, as exp({sp.expand(a * U**2 + b * U)}) outgrows the normal density")
+        raise InputError(
+            f"activation: {name} does not exist, as exp({sp.expand(a * U**2 + b * U)}) outgrows the normal density"
+        )
     if margin.is_zero and whole:
-        raise InputError(f"g: {name} does not exist, as exp({sp.expand(a * U**2 + b * U)}) undoes the normal density")
+        raise InputError(
+            f"activation: {name} does not exist, as exp({sp.expand(a * U**2 + b * U)}) undoes the normal density"
+        )
     if margin.is_positive is not True or not (whole or b.is_real):
         raise _NoClosedFormError
     s = sp.sqrt(1 / margin)

@@ -128,7 +128,9 @@ class _Quadrature:
         u = [middle + half * t for t in nodes]
         g = self.values(u)
         if not all(map(mpmath.isfinite, g)):
-            raise InputError(f"g: expected finite values, got inf between u = {float(a):.6g} and {float(b):.6g}")
+            raise InputError(
+                f"activation: expected finite values, got inf between u = {float(a):.6g} and {float(b):.6g}"
+            )
         self.evaluations += len(u)
         density = [half * w * mpmath.npdf(t) for w, t in zip(weights, u, strict=True)]
         squares = [t * t for t in u]
@@ -164,7 +166,7 @@ class _Quadrature:
                 break
         if best < NEEDED:
             name = "E g(Z)" if best == 0 else f"E g(Z)^{best + 1}"
-            raise InputError(f"g: {name} does not exist, as g outgrows the normal density")
+            raise InputError(f"activation: {name} does not exist, as g outgrows the normal density")
         return where, best
 
     def _result(self, fine: Row, coarse: Row, gap: Row, size: Row, finite: int, rough: mpf | None) -> GaussianMoments:
@@ -175,7 +177,9 @@ class _Quadrature:
         if finite < NEEDED:
             name = "E g(Z)" if finite == 0 else f"E g(Z)^{finite + 1}"
             place = mpmath.nstr(rough, 6)
-            raise InputError(f"g: {name} does not exist, or g is too rough near u = {place} for its quadrature")
+            raise InputError(
+                f"activation: {name} does not exist, or g is too rough near u = {place} for its quadrature"
+            )
         digits = min(int(min(order[1 : NEEDED + 1])), most)
         tables = [
             {
@@ -218,5 +222,5 @@ def _float_values(g: Activation, u: Sequence[Any]) -> list[mpf]:
     values = g.function(np.array([float(t) for t in u]))
     bad = np.flatnonzero(np.isnan(values))
     if len(bad):
-        raise InputError(f"g: expected a real function of every real u, got nan at {float(u[bad[0]]):.6g}")
+        raise InputError(f"activation: expected a real function of every real u, got nan at {float(u[bad[0]]):.6g}")
     return [mpf(v) for v in values.tolist()]

@@ -136,7 +136,7 @@ def _refuse(
     least: a value counts as 0 up to this part of the size of its terms.
     """
     zero = lambda value, size: abs(value) <= least * size
-    none = f"g: {g.name} admits no transform: "
+    none = f"activation: {g.name} admits no transform: "
     deviation = moments[1] - moments[0] ** 2
     if zero(deviation, moments[1]):
         raise InputError(none + "it is constant")
