@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from moe_theory.algorithms import (
         EM,
         Algorithm,
+        AnnealedEM,
         GeneralisedEM,
         GradientDescent,
         GradientEM,
@@ -82,7 +83,7 @@ __version__ = "0.1.0"
 
 # Names are loaded when first used: importing the package costs next to nothing, and a command imports what it needs.
 _HOME = {
-    "moe_theory.algorithms": "EM Algorithm GeneralisedEM GradientDescent GradientEM MirrorDescent Squarem"
+    "moe_theory.algorithms": "EM Algorithm AnnealedEM GeneralisedEM GradientDescent GradientEM MirrorDescent Squarem"
     " StochasticGradient Trace run",
     "moe_theory.algorithms.fit": "fit",
     "moe_theory.analysis": "RateMeasurement RatePrediction measure_rate predict_rate",

@@ -145,7 +145,6 @@ def test_experts_come_out_of_exact_moments_exactly() -> None:
         np.testing.assert_allclose(found.components.norms, 1.0, atol=1e-13)
         np.testing.assert_allclose(np.sort(found.components.mixing), np.sort(population.mixing), atol=1e-13)
         assert moments.square() == pytest.approx(p.square + p.variance)  # one σ, unit lengths
-        assert moments.noise(p) == 0.0
 
 
 def test_the_first_order_of_a_tilted_second_moment_is_the_predicted_matrix() -> None:

@@ -1,5 +1,6 @@
 """Algorithms: each one class with `step`; `run` iterates any of them and keeps the whole trace."""
 
+from moe_theory.algorithms.annealed import AnnealedEM
 from moe_theory.algorithms.base import Algorithm
 from moe_theory.algorithms.em import EM, GeneralisedEM
 from moe_theory.algorithms.gradient import GradientDescent, GradientEM
@@ -11,6 +12,7 @@ from moe_theory.algorithms.trace import Trace, run
 __all__ = [
     "EM",
     "Algorithm",
+    "AnnealedEM",
     "GeneralisedEM",
     "GradientDescent",
     "GradientEM",
