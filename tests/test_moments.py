@@ -254,7 +254,9 @@ def test_moments_that_must_vanish_do_on_the_exact_population() -> None:
     off = moments_of(truth).first(polynomials(sigma=0.6).third)  # E[P₃(y)x] = -3 (σ'² - σ²) Σ E[p_i] a_i then
     np.testing.assert_allclose(off, -0.81 * (weight @ truth.shares(x)) @ truth.a, atol=1e-12)
     stretched = replace(truth, a=truth.a * np.array([[1], [1.3]]))
-    assert np.max(np.abs(moments_of(stretched).first(p.second))) > 0.05
+    apart = (1.69 - 1) * (weight * truth.shares(x)[:, 1]) @ x  # E[P₂(y)x] = Σ ‖a_i‖² E[p_i x] then
+    assert np.max(np.abs(apart)) > 0.01
+    np.testing.assert_allclose(moments_of(stretched).first(p.second), apart, atol=1e-12)
 
 
 def moments_of(truth: Truth):  # type: ignore[no-untyped-def]

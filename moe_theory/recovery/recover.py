@@ -89,6 +89,7 @@ def _recover(
     tell = progress or (lambda _: None)
     k, seed = whole_number("k", k, least=2), whole_number("seed", seed)
     g, variance = activation(g_given), _variance(sigma)
+    g.require_numbers()
     if method not in METHODS:
         raise InputError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if polish and g.name != "linear":
