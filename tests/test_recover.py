@@ -30,7 +30,7 @@ from moe_theory.moments.activations import Activation, activation, leaky_relu
 from moe_theory.recovery.gate import CONSTANT, fit_gate, given_experts, mixing_weights
 from moe_theory.recovery.joint import gauss_newton_em
 from moe_theory.recovery.polish import declared, joint_model, joint_theta, polish_experts
-from moe_theory.recovery.recover import recover
+from moe_theory.recovery.recover import _rounded, recover
 from moe_theory.recovery.result import Recovery
 
 ROWS = 3000
@@ -186,6 +186,17 @@ def test_units_of_y_come_out_as_lengths() -> None:
     np.testing.assert_allclose(found.best.experts.components.norms, 2, rtol=0.35)
     polished = recover(x, 2 * y, 2, polish=True)
     assert np.max(np.abs(in_errors(polished, 2 * truth.a))) < 4
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e12])
+def test_polish_starts_in_the_units_of_y(unit: float) -> None:
+    """Experts of length 1 beside a y of millions are all alike: EM from there rests at a saddle, or takes for ever."""
+    truth, x, y = ready(2000)
+    found = recover(x, unit * y, 2, polish=True)
+    assert found.converged and np.max(np.abs(in_errors(found, unit * truth.a))) < 4
+    assert found.best.polished is not None and found.best.polished.trace is not None
+    assert found.best.polished.trace.iterations < 100
+    assert found.sigma == pytest.approx(0.3 * unit, rel=0.1)
 
 
 def test_the_same_seed_gives_the_same_recovery() -> None:
@@ -500,9 +511,9 @@ def test_more_experts_than_the_spectrum_supports_are_refused() -> None:
 
 
 def test_too_few_rows_are_said_to_be_and_polish_may_go_on() -> None:
-    truth, x, y = ready(60)
+    truth, x, y = ready(100, seed=4, sigma=0.5)
     with pytest.raises(
-        InputError, match=r"^x: expected more rows, 60 are too few to tell 2 experts from noise.*polish"
+        InputError, match=r"^x: expected more rows, 100 are too few to tell 2 experts from noise.*polish"
     ):
         recover(x, y, 2)
     for options in ({"polish": True}, {"force": True}):
@@ -510,6 +521,21 @@ def test_too_few_rows_are_said_to_be_and_polish_may_go_on() -> None:
         assert any("do not tell 2 experts from noise" in w for w in found.warnings)
     found = recover(x, y, 2, polish=True)
     assert np.max(np.abs(found.regressors[order(found.regressors, truth.a)] - truth.a)) < 0.5
+
+
+def test_the_rows_that_may_do_are_more_than_there_are() -> None:
+    for rows, shown in ((101, "200"), (1000, "1,000"), (1001, "2,000"), (99.5, "100")):
+        assert _rounded(rows) == shown
+    _, x, y = ready(100, seed=3, sigma=0.5)
+    with pytest.raises(InputError, match=r"100 are too few.*about 200 rows may do"):
+        recover(x, y, 2)
+
+
+def test_what_is_accepted_is_supported() -> None:
+    """One test for both: eigenvalue 2 above the noise beside one expert. Here eigenvalue 1 hides in an expert's own."""
+    _, x, y = ready(100, seed=2, sigma=0.5)
+    spectrum = recover(x, y, 2).best.experts.spectrum
+    assert spectrum.values[0] < spectrum.edge(0) and spectrum.values[1] > spectrum.edge(1) and spectrum.supported == 2
 
 
 def test_fewer_experts_than_there_are_is_said() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from moe_theory.errors import InputError
-from moe_theory.moments.activations import activation
+from moe_theory.moments.activations import Activation, activation
 from moe_theory.moments.adjusted import AdjustedMoments, CollinearError
 from moe_theory.moments.components import Experts, Moments, Spectrum, find_experts
 from moe_theory.moments.diagnostics import Features, features_of, vanishing_moments
@@ -25,7 +25,7 @@ from moe_theory.moments.transforms import derive
 from moe_theory.recovery.gate import fit_gate
 from moe_theory.recovery.polish import Polished, declared, polish_experts
 from moe_theory.recovery.result import BEYOND, Candidate, Recovery
-from moe_theory.validation import real_array, whole_number
+from moe_theory.validation import Array, real_array, whole_number
 
 Method = Literal["best", "averages", "regression"]
 METHODS: tuple[Method, ...] = ("best", "averages", "regression")
@@ -148,7 +148,9 @@ def _recover(
         if polish:
             tell(f"polish: {found.name}")
             clear = found.spectrum.supported >= k and gate.trace.converged
-            polished = polish_experts(centred, response, g, regressors, gate, intercept, both=not clear)
+            polished = polish_experts(
+                centred, response, g, regressors, gate, intercept, both=not clear, own=_own_length(found, g, regressors)
+            )
         candidates.append(Candidate(found, regressors, gate, polished))
     best = max(candidates, key=lambda c: c.log_likelihood)
     vanishing = vanishing_moments(plain, p, variance is None, seed)
@@ -195,7 +197,8 @@ def _require(spectrum: Spectrum, k: int, n: int, polish: bool, force: bool) -> N
     has = f"eigenvalue {k} of the second moment is {value:.3g}, noise alone reaches {edge:.3g}"
     if could_tell or value <= 0:
         raise InputError(
-            f"k: expected at most {max(supported, 1)} experts, which the spectrum supports, got {k}: {has}"
+            f"k: expected at most {max(supported, 1)} experts, which the spectrum supports, got {k}: {has} (an"
+            " expert of little weight, or with a regressor near the span of the others, takes more rows)"
         )
     raise InputError(
         f"x: expected more rows, {n} are too few to tell {k} experts from noise: {has}; it falls like n^(-1/2)"
@@ -203,8 +206,18 @@ def _require(spectrum: Spectrum, k: int, n: int, polish: bool, force: bool) -> N
     )
 
 
+def _own_length(found: Experts, g: Activation, regressors: Array) -> Array | None:
+    """Linear experts' regressors at the lengths that the moments give them, where these are clearly not 1."""
+    norms = found.components.norms
+    if g.name != "linear" or np.all(np.abs(norms - 1) <= BEYOND * found.scale_errors[0]):
+        return None
+    return regressors * norms[:, None]
+
+
 def _rounded(rows: float) -> str:
-    return f"{float(f'{rows:.1g}'):,.0f}"
+    """Up, to one digit."""
+    unit = 10.0 ** np.floor(np.log10(rows))
+    return f"{np.ceil(rows / unit) * unit:,.0f}"
 
 
 def _warned_of(law: Features) -> list[str]:
