@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from moe_theory.laws.columns import Columns
 from moe_theory.mixture.problem import Problem
 from moe_theory.moments.activations import ACTIVATION_ARGUMENT as U
 from moe_theory.moments.activations import Activation, activation, leaky_relu
-from moe_theory.recovery.gate import CONSTANT, fit_gate, given_experts, mixing_weights
+from moe_theory.recovery.gate import fit_gate, given_experts, mixing_weights
 from moe_theory.recovery.joint import gauss_newton_em
 from moe_theory.recovery.polish import declared, joint_model, joint_theta, polish_experts
 from moe_theory.recovery.recover import _rounded, recover
@@ -127,7 +125,7 @@ def test_three_experts_of_unequal_weight() -> None:
 
 def test_the_stated_intervals_cover() -> None:
     """Student's t for moments, normal after polish; entry by entry, over samples."""
-    trials, truth = 40, Truth.of(2, 3, seed=3, strength=3.0)
+    trials, truth = 30, Truth.of(2, 3, seed=3, strength=3.0)
     hits: dict[bool, list[np.ndarray]] = {False: [], True: []}
     for seed in range(trials):
         x, y = truth.draw(2000, seed)
@@ -748,7 +746,9 @@ def test_the_result_shows_itself() -> None:
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_importing_recover_is_not_slow_and_names_are_there() -> None:
-    code = "import moe_theory as mt; mt.recover, mt.fit_gate, mt.Recovery, mt.recovery_figure"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert CONSTANT == "(Intercept)"
+def test_a_picture_of_many_features_says_that_it_shows_the_first() -> None:
+    truth = Truth.of(2, 30, seed=3)
+    found = recover(*truth.draw(6000), 2, polish=True)
+    left, right = mt.recovery_figure(found).axes
+    assert "the first 24 of 30" in right.get_xlabel() and "the first 24 of 30" in left.get_xlabel()
+    assert len(right.lines[0].get_xdata()) == 24
