@@ -437,7 +437,7 @@ def test_whitening_there_and_back() -> None:
     np.testing.assert_allclose(z @ z.T / 3000, np.eye(3), atol=1e-12)
     a = rng.standard_normal((2, 3))
     np.testing.assert_allclose((x - white.mean) @ white.back(a).T, z.T @ a.T, atol=1e-12)
-    np.testing.assert_allclose(white.root @ white.root, law.covariance, atol=1e-11)
+    np.testing.assert_allclose(white.root @ white.root.T, law.covariance, atol=1e-11)
     ident = Source.of(x, y).whitened(Whitening(np.zeros(3), np.eye(3)))
     np.testing.assert_array_equal(PlainMoments.of(ident).total.square, PlainMoments.of(Source.of(x, y)).total.square)
 
@@ -454,6 +454,25 @@ def test_a_large_mean_leaves_the_covariance_its_digits() -> None:
     law, far = features_of(Source.of(x, y)), features_of(Source.of(x + 2.0**22, y))
     np.testing.assert_allclose(far.covariance, law.covariance, atol=1e-8)
     assert far.kurtosis == pytest.approx(law.kurtosis, abs=1e-8)
+
+
+def test_features_that_are_affine_in_the_others_are_refused() -> None:
+    """Of full rank without a constant, singular as a covariance: shares that sum to 1, say."""
+    x, y = Truth.of(2, 3).draw(500)
+    for own in (0.0, 1e-9):
+        shares = np.column_stack([x[:, :2], 1 - x[:, 0] - x[:, 1] + own * x[:, 2]])
+        with pytest.raises(InputError, match=r"^x: expected features that vary by themselves, but column \d"):
+            features_of(Source.of(shares, y))
+
+
+def test_features_in_very_different_units_are_whitened_exactly() -> None:
+    x, y = Truth.of(2, 3).draw(2000)
+    x = x @ [[1, 0.5, 0.2], [0, 1, 0.3], [0, 0, 1]]
+    units = np.array([1e-12, 1.0, 1e9])
+    one, other = (features_of(Source.of(v, y)) for v in (x, x * units))
+    z = other.full_whitening((x * units).T)
+    np.testing.assert_allclose(z @ z.T / 2000, np.eye(3), atol=1e-10)
+    assert other.kurtosis == pytest.approx(one.kurtosis, rel=1e-9)
 
 
 def test_features_of_a_gaussian_are_called_far_or_not_standard_at_their_levels() -> None:

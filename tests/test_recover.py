@@ -233,6 +233,20 @@ def test_a_gate_without_a_constant_and_of_one_expert() -> None:
     assert alone.sigma == pytest.approx(np.sqrt(np.mean((y - x @ truth.a[0]) ** 2)), rel=1e-8)
 
 
+def test_a_gates_bad_input_is_refused() -> None:
+    _, x, y = ready(60)
+    for options, said in (
+        ({"means": x[:30, :2]}, "means: expected 60 rows"),
+        ({"start": np.zeros((2, 2))}, r"start: expected shape \(2, 3\)"),
+        ({"sigma": 0.0}, "sigma: expected a number > 0, got 0"),
+        ({"x": np.column_stack([x, x[:, 0]])}, "x: expected full column rank"),
+        ({"x": np.column_stack([x, np.full(60, 2.0)])}, "x: expected full column rank"),
+        ({"y": x[:, 0]}, "y: expected responses that differ from the nearest expert's mean"),
+    ):
+        with pytest.raises(InputError, match=f"^{said}"):
+            fit_gate(**({"x": x, "y": y, "means": x[:, :2]} | options))
+
+
 def weighted_table(k: int, intercept: bool) -> tuple[Any, Columns, np.ndarray]:
     rng = np.random.default_rng(k)
     x, y = rng.standard_normal((40, 2)), rng.standard_normal(40)
@@ -426,6 +440,15 @@ def test_a_function_without_an_expression_is_not_polished_and_said_so_first() ->
         declared(activation(sp.Heaviside(U) + U))
 
 
+def test_smooth_activations_of_other_names_are_polished_or_refused() -> None:
+    truth = Truth.of(2, 3, seed=3, strength=3.0, sigma=0.1, g=activation(U * (1 + sp.erf(U / sp.sqrt(2))) / 2).function)
+    x, y = truth.draw(ROWS, seed=1)
+    found = recover(x, y, 2, U * (1 + sp.erf(U / sp.sqrt(2))) / 2, polish=True)
+    assert found.converged and np.max(np.abs(in_errors(found, truth.a))) < 4
+    with pytest.raises(InputError, match=r"^activation: expected functions that NumPy has"):
+        declared(activation(sp.Si(U)))
+
+
 # Start -------------------------------------------------------------------------------------------------------------
 
 
@@ -446,6 +469,10 @@ def test_responsibilities_from_moments() -> None:
     other = moment_responsibilities(problem.model, problem.law, np.random.default_rng(1))
     np.testing.assert_allclose(np.sum(one, axis=1), 1, rtol=1e-12)
     assert np.all(one >= 0) and np.max(np.abs(one - other)) > 1e-3
+    two_values = np.column_stack([x[:, :2], x[:, 2] > 0])
+    problem = Problem.of(two_values, y, 2, "gaussian")  # by averages then: no regression on Hermite features
+    found = moment_responsibilities(problem.model, problem.law, np.random.default_rng(0))
+    np.testing.assert_allclose(np.sum(found, axis=1), 1, rtol=1e-12)
     for data, k, family, said in (
         ((x, (y > 0) * 1.0), 2, "binomial", "normal experts"),
         ((x[:, :1], y), 2, "gaussian", "at least 2 features"),
@@ -476,6 +503,7 @@ def refusals() -> dict[str, tuple[dict[str, Any], str]]:
         "no features": ({"x": x[:, :0]}, r"x: expected 400 rows"),
         "no rows": ({"x": x[:0], "y": y[:0]}, r"x: expected 0 rows"),
         "n < d": ({"x": x[:2], "y": y[:2]}, r"x: expected at least as many rows as features, got 2 rows and 3"),
+        "n = d": ({"x": x[:3], "y": y[:3]}, r"x: expected more rows than features, got 3 rows and 3 features"),
         "duplicate": ({"x": np.column_stack([x, x[:, 1]])}, r"x: expected full column rank, but column 3"),
         "constant column": ({"x": np.column_stack([x, np.ones(400)])}, r"x: expected features that vary"),
         "text": ({"x": [["a", "b"]], "y": [1.0]}, r"x: expected real numbers"),

@@ -19,6 +19,7 @@ from moe_theory.moments.activations import ACTIVATION_ARGUMENT, Activation
 from moe_theory.operators import observed_information
 from moe_theory.recovery.gate import CONSTANT, GateFit, nearest_spread
 from moe_theory.recovery.joint import gauss_newton_em
+from moe_theory.symbolic.lower import Compiled
 from moe_theory.validation import Array
 from moe_theory.zoo import activated_experts, softmax_moe
 
@@ -87,6 +88,10 @@ def declared(g: Activation) -> Callable[[sp.Expr], sp.Expr]:
     expr = expr.replace(sp.Min, lambda *terms: -_larger([-t for t in terms]))
     if expr.has(sp.Piecewise, sp.Heaviside, sp.sign):
         raise InputError(f"activation: expected kinks by max, min or |·| only to polish with, got {g.expr}")
+    try:
+        Compiled([ACTIVATION_ARGUMENT], [expr, expr.diff(ACTIVATION_ARGUMENT)])(np.linspace(-1.3, 1.7, 3))
+    except (NameError, TypeError, AttributeError) as error:
+        raise InputError(f"activation: expected functions that NumPy has to polish with, got {g.expr}") from error
     return lambda eta: expr.subs(ACTIVATION_ARGUMENT, eta)
 
 
