@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -618,6 +619,17 @@ def test_what_is_said_of_whitening_is_so() -> None:
     assert "mean is not 0" in only and "covariance is not I" not in only and "less its mean" in only
     as_is = said(x + 0.3, whiten=False)
     assert "x was taken as it is, though its mean is not 0" in as_is and "biased" in as_is
+
+
+def test_a_mean_at_odds_with_the_theory_is_said() -> None:
+    _, x, y = ready()
+    said = r"y has mean [45].* ± 0\.0.*, where experts without a constant .* leave E g\(Z\) = 0"
+    with pytest.raises(InputError, match=f"; {said}"):
+        recover(x[:300], y[:300] + 5, 2)
+    assert any(re.match(said, w) for w in recover(x, y + 5, 2, force=True).warnings)
+    for name in ("relu", "sigmoid"):
+        x, y = truth_of(name).draw(8000, seed=1)
+        assert not any(w.startswith("y has mean") for w in recover(x, y, 2, name).warnings)
 
 
 def test_a_sigma_at_odds_with_the_responses_is_said() -> None:

@@ -99,10 +99,11 @@ def _recover(
     n, d = features.shape
     if k > d:
         raise InputError(f"k: expected at most as many experts as features, {d}, got {k}")
-    p = Polynomials.of(derive(g), variance or 0.0)
+    transform = derive(g)
+    p = Polynomials.of(transform, variance or 0.0)
     tell("features")
     law = features_of(source)
-    warnings = _warned_of(law)
+    warnings: list[str] = []
     if whiten is False and not law.standard:
         warnings.append(f"x was taken as it is, though {_departure(law)}: the moments are biased")
     whitening = law.whitening if whiten or (whiten is None and not law.standard) else None
@@ -113,6 +114,8 @@ def _recover(
     plain = PlainMoments.of(source)
     if variance is None:
         p = p.at(plain.square() - p.square)
+    doubts = [*_warned_of(law), *_off_centre(plain, transform.values.mean)]
+    warnings += doubts
     experts: list[Experts] = []
     refused: InputError | None = None
     for kind in _kinds(method, n, d, k, source.groups):
@@ -133,7 +136,7 @@ def _recover(
         experts.append(find_experts(moments, k, p, variance is None, spectrum, seed))
     if not experts:
         said = "k: expected experts that the moments can tell apart, got none" if refused is None else str(refused)
-        raise InputError("; ".join([said, *_warned_of(law)]))
+        raise InputError("; ".join([said, *doubts]))
     if variance is None and p.variance < -BEYOND * plain.total.error(np.array([0.0, 0.0, 1.0])):
         warnings.append(_no_room(p))
     warnings += _at_odds(plain, p, variance)
@@ -242,6 +245,18 @@ def _whitened(law: Features, whitening: Whitening) -> str:
     if np.any(whitening.mean):
         text += "; regressors and gate are of x less its mean, and experts without a constant were assumed there"
     return text
+
+
+def _off_centre(plain: PlainMoments, expected: float) -> list[str]:
+    """Where y's mean is not the theory's: E g(a_i'x), the same for all experts, whatever a gate orthogonal to them."""
+    identity = np.array([0.0, 1.0])
+    mean, error = plain.total.mean(identity), plain.total.error(identity)
+    if abs(mean - expected) <= BEYOND * error:
+        return []
+    return [
+        f"y has mean {mean:.3g} ± {error:.2g}, where experts without a constant and a gate orthogonal to them leave"
+        f" E g(Z) = {expected:.3g}"
+    ]
 
 
 def _at_odds(plain: PlainMoments, p: Polynomials, given: float | None) -> list[str]:
