@@ -291,7 +291,7 @@ BAD = [
     ({"offset": np.ones(3)}, r"^offset: expected shape \(50,\), one number per response, got \(3,\)$"),
     ({"names": ["a"]}, r"^names: expected 2 distinct names, got a$"),
     ({"names": ["a", "a"]}, r"^names: expected 2 distinct names, got a, a$"),
-    ({"starts": ["moments"]}, r"^starts: expected names among random, kmeans, soft, dirichlet, got 'moments'$"),
+    ({"starts": ["median"]}, r"^starts: expected names among random, kmeans, soft, dirichlet, moments, got 'median'$"),
     ({"restarts": 0}, r"^restarts: expected a whole number >= 1, got 0$"),
     ({"ridge": -1}, r"^ridge: expected a number >= 0, got -1$"),
     ({"sigma_floor": 0.1, "family": "poisson", "y": np.arange(50)}, r"^sigma_floor: expected gaussian experts, got"),

@@ -254,7 +254,9 @@ def test_moments_that_must_vanish_do_on_the_exact_population() -> None:
     off = moments_of(truth).first(polynomials(sigma=0.6).third)  # E[P₃(y)x] = -3 (σ'² - σ²) Σ E[p_i] a_i then
     np.testing.assert_allclose(off, -0.81 * (weight @ truth.shares(x)) @ truth.a, atol=1e-12)
     stretched = replace(truth, a=truth.a * np.array([[1], [1.3]]))
-    assert np.max(np.abs(moments_of(stretched).first(p.second))) > 0.05
+    apart = (1.69 - 1) * (weight * truth.shares(x)[:, 1]) @ x  # E[P₂(y)x] = Σ ‖a_i‖² E[p_i x] then
+    assert np.max(np.abs(apart)) > 0.01
+    np.testing.assert_allclose(moments_of(stretched).first(p.second), apart, atol=1e-12)
 
 
 def moments_of(truth: Truth):  # type: ignore[no-untyped-def]
@@ -435,7 +437,7 @@ def test_whitening_there_and_back() -> None:
     np.testing.assert_allclose(z @ z.T / 3000, np.eye(3), atol=1e-12)
     a = rng.standard_normal((2, 3))
     np.testing.assert_allclose((x - white.mean) @ white.back(a).T, z.T @ a.T, atol=1e-12)
-    np.testing.assert_allclose(white.root @ white.root, law.covariance, atol=1e-11)
+    np.testing.assert_allclose(white.root @ white.root.T, law.covariance, atol=1e-11)
     ident = Source.of(x, y).whitened(Whitening(np.zeros(3), np.eye(3)))
     np.testing.assert_array_equal(PlainMoments.of(ident).total.square, PlainMoments.of(Source.of(x, y)).total.square)
 
@@ -452,6 +454,25 @@ def test_a_large_mean_leaves_the_covariance_its_digits() -> None:
     law, far = features_of(Source.of(x, y)), features_of(Source.of(x + 2.0**22, y))
     np.testing.assert_allclose(far.covariance, law.covariance, atol=1e-8)
     assert far.kurtosis == pytest.approx(law.kurtosis, abs=1e-8)
+
+
+def test_features_that_are_affine_in_the_others_are_refused() -> None:
+    """Of full rank without a constant, singular as a covariance: shares that sum to 1, say."""
+    x, y = Truth.of(2, 3).draw(500)
+    for own in (0.0, 1e-9):
+        shares = np.column_stack([x[:, :2], 1 - x[:, 0] - x[:, 1] + own * x[:, 2]])
+        with pytest.raises(InputError, match=r"^x: expected features that vary by themselves, but column \d"):
+            features_of(Source.of(shares, y))
+
+
+def test_features_in_very_different_units_are_whitened_exactly() -> None:
+    x, y = Truth.of(2, 3).draw(2000)
+    x = x @ [[1, 0.5, 0.2], [0, 1, 0.3], [0, 0, 1]]
+    units = np.array([1e-12, 1.0, 1e9])
+    one, other = (features_of(Source.of(v, y)) for v in (x, x * units))
+    z = other.full_whitening((x * units).T)
+    np.testing.assert_allclose(z @ z.T / 2000, np.eye(3), atol=1e-10)
+    assert other.kurtosis == pytest.approx(one.kurtosis, rel=1e-9)
 
 
 def test_features_of_a_gaussian_are_called_far_or_not_standard_at_their_levels() -> None:

@@ -9,8 +9,8 @@ from moe_theory.evaluation.layout import layout
 from moe_theory.evaluation.penalty import varying
 from moe_theory.laws.table import Finite
 from moe_theory.model import Model
-from moe_theory.moments.adjusted import AdjustedMoments
-from moe_theory.moments.components import find_experts
+from moe_theory.moments.adjusted import AdjustedMoments, CollinearError
+from moe_theory.moments.components import Experts, find_experts
 from moe_theory.moments.diagnostics import features_of
 from moe_theory.moments.plain import PlainMoments
 from moe_theory.moments.polynomials import Polynomials
@@ -45,11 +45,8 @@ def moment_responsibilities(model: Model, data: Finite, rng: np.random.Generator
         source = Source.of(x, y - mean, weight, GROUPS)
         whitening = features_of(source).full_whitening
         source = source.whitened(whitening)
-        kind = AdjustedMoments if AdjustedMoments.serves(len(y), len(columns), k, GROUPS) else PlainMoments
-        moments = kind.of(source)
-        p = Polynomials.of(derive("linear"), 0.0)
-        p = p.at(moments.square() - p.square)
-        found = find_experts(moments, k, p, True, seed=int(rng.integers(2**31)))
+        p, seed = Polynomials.of(derive("linear"), 0.0), int(rng.integers(2**31))
+        found = _found(source, k, p, seed, AdjustedMoments.serves(len(y), len(columns), k, GROUPS))
     except InputError as error:
         raise DegenerateError(f"a start from moments: {error}") from error
     regressors = found.components.regressors * found.components.norms[:, None]
@@ -57,3 +54,12 @@ def moment_responsibilities(model: Model, data: Finite, rng: np.random.Generator
     away /= 2 * np.mean(np.min(away, axis=0))
     shares = np.exp(np.min(away, axis=0) - away)
     return (shares / np.sum(shares, axis=0)).T
+
+
+def _found(source: Source, k: int, p: Polynomials, seed: int, adjusted: bool) -> Experts:
+    """From moments by regression, where that can be had, else from averages."""
+    moments = AdjustedMoments.of(source) if adjusted else PlainMoments.of(source)
+    try:
+        return find_experts(moments, k, p.at(moments.square() - p.square), True, seed=seed)
+    except CollinearError:
+        return _found(source, k, p, seed, False)

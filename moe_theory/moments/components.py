@@ -16,6 +16,7 @@ from moe_theory.validation import Array
 LEVEL = 0.99
 DRAWS = 299  # of what noise alone might look like
 NUMBERS = 2e7  # in all draws
+MISSES = 2
 
 
 class Cubes(Protocol):
@@ -89,11 +90,15 @@ class Spectrum:
 
     @cached_property
     def supported(self) -> int:
-        """How many eigenvalues rise above the noise."""
-        count = 0
-        while count < len(self.values) and self.values[count] > self.edge(count):
-            count += 1
-        return count
+        """The largest k whose eigenvalue k rises above the noise beside k - 1 experts, sought until `MISSES` in a row
+        do not: an expert's own noise may hide the first eigenvalue where the second is plain."""
+        found = 0
+        for k, value in enumerate(self.values, start=1):
+            if k > found + MISSES:
+                break
+            if value > self.edge(k - 1):
+                found = k
+        return found
 
     def gap(self, k: int) -> float:
         """Eigenvalue k less the next, or less 0."""

@@ -16,6 +16,7 @@ from moe_theory.validation import Array
 FAR = 4.0  # standard errors beyond which a moment of x is not a Gaussian's
 SHARE = 0.05  # departure of x's fourth moment, relative, below which it is near enough to a Gaussian's
 DRAWS = 999  # of the bootstrap
+SINGULAR = 1e-12  # eigenvalue of the features' correlations, beside which rounding counts
 ENTRIES = 500  # of a moment that are drawn at once
 
 
@@ -69,8 +70,7 @@ class Features:
 
     @cached_property
     def _inverse_root(self) -> Array:
-        values, vectors = np.linalg.eigh(self.covariance)
-        return (vectors / np.sqrt(values)) @ vectors.T
+        return _standardising(self.covariance)
 
     @property
     def far(self) -> str | None:
@@ -91,13 +91,27 @@ def _largest(count: float) -> float:
     return float(-ndtri(0.005 / count))
 
 
+def _standardising(covariance: Array) -> Array:
+    """R^{-1/2} diag(s)^{-1}, (d, d), s standard deviations, R the correlations: features' units do not matter to its
+    digits, as they would to those of covariance^{-1/2}. InputError where R is singular."""
+    spread = np.sqrt(np.diagonal(covariance))
+    values, vectors = np.linalg.eigh(covariance / spread / spread[:, None])
+    if values[0] < SINGULAR:
+        column = int(np.argmax(np.abs(vectors[:, 0])))
+        raise InputError(
+            f"x: expected features that vary by themselves, but column {column} is a constant and a linear combination"
+            " of the others"
+        )
+    return (vectors / np.sqrt(values)) @ vectors.T / spread
+
+
 def features_of(source: Source) -> Features:
     """By two passes over the rows; InputError where x has no covariance of full rank."""
     total, rows, d = 0.0, 0, source.dimension
     shift, first, second = np.zeros(d), np.zeros(d), np.zeros((d, d))
     for _, block in source:
         if rows == 0 and len(block.y):
-            shift = np.mean(block.x, axis=1)  # about which squares are summed: of a large mean they would be all that
+            shift = np.mean(block.x, axis=1)  # squares are summed about it: a large mean would leave them no digits
         w, away = weights_of(block), block.x - shift[:, None]
         total, rows = total + float(np.sum(w)), rows + len(w)
         first += away @ w
@@ -107,10 +121,11 @@ def features_of(source: Source) -> Features:
     mean = shift + first / total
     covariance = second / total - np.outer(first / total, first / total)
     spread = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
-    if rows <= d or np.min(spread) <= 1e-7 * np.max(np.abs(mean)):
+    if rows <= d:
+        raise InputError(f"x: expected more rows than features, got {rows} rows and {d} features")
+    if np.any(spread <= 1e-7 * np.abs(mean)):
         raise InputError("x: expected features that vary, each more than 1e-7 of its mean; leave out constant ones")
-    values, vectors = np.linalg.eigh(covariance)
-    white = Whitening(mean, (vectors / np.sqrt(np.maximum(values, 1e-300))) @ vectors.T)
+    white = Whitening(mean, _standardising(covariance))
     fourth, thirds, fourths = 0.0, np.zeros(d), np.zeros(d)
     for _, block in source:
         z, w = white(block.x), weights_of(block)

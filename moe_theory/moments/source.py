@@ -18,9 +18,9 @@ LARGEST = 1e25  # of a response, in size: its sixth power is a number still, and
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """z = matrix (x - mean): standard coordinates of a Gaussian x ~ N(mean, covariance), matrix = covariance^{-1/2}.
+    """z = matrix (x - mean): standard coordinates of a Gaussian x ~ N(mean, covariance), matrix covariance matrix' = I.
 
-    A regressor a becomes covariance^{1/2} a there, and a'mean is added to it as a constant: the theory's ‖a‖ = 1 is
+    A regressor a becomes root' a there, and a'mean is added to it as a constant: the theory's ‖a‖ = 1 is
     then Var(a'x) = 1, and its model has no constant only where a'mean = 0.
     """
 
@@ -29,7 +29,7 @@ class Whitening:
 
     @property
     def root(self) -> Array:
-        """covariance^{1/2}, (d, d)."""
+        """The inverse of matrix, (d, d): root root' is the covariance."""
         return np.linalg.inv(self.matrix)
 
     def __call__(self, x: Array) -> Array:

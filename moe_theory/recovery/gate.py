@@ -12,7 +12,7 @@ from moe_theory.algorithms.trace import Trace, run
 from moe_theory.errors import InputError
 from moe_theory.laws.columns import Columns
 from moe_theory.model import Model
-from moe_theory.validation import Array, positive_number, real_array
+from moe_theory.validation import Array, full_rank, positive_number, real_array
 from moe_theory.zoo import softmax_moe
 
 CONSTANT = "(Intercept)"
@@ -119,6 +119,7 @@ def fit_gate(
     n, d = x.shape
     if means.shape[0] != n or y.shape != (n,):
         raise InputError(f"means: expected {n} rows, one per row of x, got shape {means.shape}")
+    full_rank("x", np.column_stack([x, np.ones(n)]) if intercept else x)
     k = means.shape[1]
     model = given_experts(k, d, intercept)
     law = Columns([x, 1.0, means], y)

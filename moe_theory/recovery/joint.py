@@ -19,6 +19,7 @@ from moe_theory.recovery.gate import given_experts
 from moe_theory.validation import Array
 
 HALVINGS = 30
+ROUNDING = 1e-11  # of a log-likelihood per row
 GAIN = 1e-10  # of the log-likelihood per row, below which it is at rest
 
 
@@ -59,17 +60,20 @@ def gauss_newton_em(
             callback(len(history) - 1, at.objective)
         if not np.isfinite(at.objective):
             return Run(a, theta, np.array(history), "nonfinite", "the likelihood is not finite")
+        if len(history) > 1 and history[-1] - history[-2] < -ROUNDING * max(1.0, abs(history[-1])):
+            return Run(a, theta, np.array(history), "decreased", "the likelihood fell")
         if len(history) > 1 and history[-1] - history[-2] <= GAIN:
             return Run(a, theta, np.array(history), "converged", "")
         if len(history) > max_iterations:
             return Run(a, theta, np.array(history), "max_iterations", "")
         shares = responsibilities(at.layout, model, law, theta)
-        a = np.array([_step(x, y, g, row, share) for row, share in zip(a, shares, strict=True)])
-        law = _law(x, y, g, a)
+        fresh = np.array([_step(x, y, g, row, share) for row, share in zip(a, shares, strict=True)])
+        law = _law(x, y, g, fresh)
         try:
             theta = _gate_step(model, law, theta, shares)
         except DegenerateError as error:
             return Run(a, theta, np.array(history), "degenerate", str(error))
+        a = fresh
 
 
 def _law(x: Array, y: Array, g: Activation, a: Array) -> Columns:

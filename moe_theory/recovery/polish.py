@@ -19,6 +19,7 @@ from moe_theory.moments.activations import ACTIVATION_ARGUMENT, Activation
 from moe_theory.operators import observed_information
 from moe_theory.recovery.gate import CONSTANT, GateFit, nearest_spread
 from moe_theory.recovery.joint import gauss_newton_em
+from moe_theory.symbolic.lower import Compiled
 from moe_theory.validation import Array
 from moe_theory.zoo import activated_experts, softmax_moe
 
@@ -87,6 +88,10 @@ def declared(g: Activation) -> Callable[[sp.Expr], sp.Expr]:
     expr = expr.replace(sp.Min, lambda *terms: -_larger([-t for t in terms]))
     if expr.has(sp.Piecewise, sp.Heaviside, sp.sign):
         raise InputError(f"activation: expected kinks by max, min or |·| only to polish with, got {g.expr}")
+    try:
+        Compiled([ACTIVATION_ARGUMENT], [expr, expr.diff(ACTIVATION_ARGUMENT)])(np.linspace(-1.3, 1.7, 3))
+    except (NameError, TypeError, AttributeError) as error:
+        raise InputError(f"activation: expected functions that NumPy has to polish with, got {g.expr}") from error
     return lambda eta: expr.subs(ACTIVATION_ARGUMENT, eta)
 
 
@@ -127,21 +132,25 @@ def polish_experts(
     gate: GateFit,
     intercept: bool = True,
     both: bool = False,
+    own: Array | None = None,
     max_iterations: int = 2000,
     tolerance: float = TOLERANCE,
 ) -> Polished:
     """EM from regressors, (k, d), and a gate's fit with these given; x (n, d), y (n,).
 
     both: from a flat gate too, with σ the spread about the nearest expert; the better by likelihood. (Experts far off
-    may lead the gate's own EM far astray, or to infinity.)
+    may lead the gate's own EM far astray, or to infinity.) own: regressors of other lengths, (k, d), with which to
+    start instead, from a flat gate: the gate's fit was of experts of length 1, beside which y may be in other units.
     """
     flat = np.zeros_like(regressors), np.zeros(len(regressors))
-    starts = [(gate.sigma, gate.coefficients, gate.intercepts)]
+    starts = [(regressors, gate.sigma, gate.coefficients, gate.intercepts)]
+    if own is not None:
+        starts = [(own, nearest_spread(y, g.function(x @ own.T)), *flat)]
     if both:
-        starts.append((nearest_spread(y, g.function(x @ regressors.T)), *flat))
+        starts.append((regressors, nearest_spread(y, g.function(x @ regressors.T)), *flat))
     law = Columns([x, 1.0], y)
     model = joint_model(len(regressors), regressors.shape[1], g, intercept)
-    ends = [_end(model, law, x, y, g, regressors, *start, intercept, max_iterations, tolerance) for start in starts]
+    ends = [_end(model, law, x, y, g, *start, intercept, max_iterations, tolerance) for start in starts]
     return max(ends, key=lambda end: end.log_likelihood)
 
 

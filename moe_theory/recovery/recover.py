@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from moe_theory.errors import InputError
-from moe_theory.moments.activations import activation
+from moe_theory.moments.activations import Activation, activation
 from moe_theory.moments.adjusted import AdjustedMoments, CollinearError
 from moe_theory.moments.components import Experts, Moments, Spectrum, find_experts
 from moe_theory.moments.diagnostics import Features, features_of, vanishing_moments
@@ -26,10 +26,11 @@ from moe_theory.recovery.gate import fit_gate
 from moe_theory.recovery.polish import Polished, declared, polish_experts
 from moe_theory.recovery.result import BEYOND, Candidate, Recovery
 from moe_theory.recovery.tilt import tilt_bias
-from moe_theory.validation import real_array, whole_number
+from moe_theory.validation import Array, real_array, whole_number
 
 Method = Literal["best", "averages", "regression"]
 METHODS: tuple[Method, ...] = ("best", "averages", "regression")
+SHORT, LONG = 50, 2000  # iterations of the gate's EM, with polish and without
 NUMBERS = 4e6  # in all groups' second moments
 CLEAR = 0.1  # share of 1/k: noise below it would let all but odd experts be seen
 
@@ -90,6 +91,7 @@ def _recover(
     tell = progress or (lambda _: None)
     k, seed = whole_number("k", k, least=2), whole_number("seed", seed)
     g, variance = activation(g_given), _variance(sigma)
+    g.require_numbers()
     if method not in METHODS:
         raise InputError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if polish and g.name != "linear":
@@ -99,10 +101,11 @@ def _recover(
     n, d = features.shape
     if k > d:
         raise InputError(f"k: expected at most as many experts as features, {d}, got {k}")
-    p = Polynomials.of(derive(g), variance or 0.0)
+    transform = derive(g)
+    p = Polynomials.of(transform, variance or 0.0)
     tell("features")
     law = features_of(source)
-    warnings = _warned_of(law)
+    warnings: list[str] = []
     if whiten is False and not law.standard:
         warnings.append(f"x was taken as it is, though {_departure(law)}: the moments are biased")
     whitening = law.whitening if whiten or (whiten is None and not law.standard) else None
@@ -113,6 +116,8 @@ def _recover(
     plain = PlainMoments.of(source)
     if variance is None:
         p = p.at(plain.square() - p.square)
+    doubts = [*_warned_of(law), *_off_centre(plain, transform.values.mean)]
+    warnings += doubts
     experts: list[Experts] = []
     refused: InputError | None = None
     for kind in _kinds(method, n, d, k, source.groups):
@@ -133,7 +138,7 @@ def _recover(
         experts.append(find_experts(moments, k, p, variance is None, spectrum, seed))
     if not experts:
         said = "k: expected experts that the moments can tell apart, got none" if refused is None else str(refused)
-        raise InputError("; ".join([said, *_warned_of(law)]))
+        raise InputError("; ".join([said, *doubts]))
     if variance is None and p.variance < -BEYOND * plain.total.error(np.array([0.0, 0.0, 1.0])):
         warnings.append(_no_room(p))
     warnings += _at_odds(plain, p, variance)
@@ -143,12 +148,17 @@ def _recover(
         tell(f"gate: {found.name}")
         own = found.components.regressors
         regressors = own if whitening is None else whitening.back(own)
-        gate = fit_gate(centred, response, g.function(centred @ regressors.T), intercept=intercept)
+        # Where EM on everything follows, the gate's is but its start.
+        limit = SHORT if polish else LONG
+        means = g.function(centred @ regressors.T)
+        gate = fit_gate(centred, response, means, intercept=intercept, max_iterations=limit)
         polished: Polished | None = None
         if polish:
             tell(f"polish: {found.name}")
-            clear = found.spectrum.supported >= k and gate.trace.converged
-            polished = polish_experts(centred, response, g, regressors, gate, intercept, both=not clear)
+            clear = found.spectrum.supported >= k and gate.reason in ("converged", "max_iterations")
+            polished = polish_experts(
+                centred, response, g, regressors, gate, intercept, both=not clear, own=_own_length(found, g, regressors)
+            )
         # In standard coordinates, where the regressors have length 1.
         z, seen = (centred, gate.coefficients) if whitening is None else whitening.standard(centred, gate.coefficients)
         bias = tilt_bias(z, own, seen, gate.intercepts)
@@ -199,7 +209,8 @@ def _require(spectrum: Spectrum, k: int, n: int, polish: bool, force: bool) -> N
     has = f"eigenvalue {k} of the second moment is {value:.3g}, noise alone reaches {edge:.3g}"
     if could_tell or value <= 0:
         raise InputError(
-            f"k: expected at most {max(supported, 1)} experts, which the spectrum supports, got {k}: {has}"
+            f"k: expected at most {max(supported, 1)} experts, which the spectrum supports, got {k}: {has} (an"
+            " expert of little weight, or with a regressor near the span of the others, takes more rows)"
         )
     raise InputError(
         f"x: expected more rows, {n} are too few to tell {k} experts from noise: {has}; it falls like n^(-1/2)"
@@ -207,8 +218,18 @@ def _require(spectrum: Spectrum, k: int, n: int, polish: bool, force: bool) -> N
     )
 
 
+def _own_length(found: Experts, g: Activation, regressors: Array) -> Array | None:
+    """Linear experts' regressors at the lengths that the moments give them, where these are clearly not 1."""
+    norms = found.components.norms
+    if g.name != "linear" or np.all(np.abs(norms - 1) <= BEYOND * found.scale_errors[0]):
+        return None
+    return regressors * norms[:, None]
+
+
 def _rounded(rows: float) -> str:
-    return f"{float(f'{rows:.1g}'):,.0f}"
+    """Up, to one digit."""
+    unit = 10.0 ** np.floor(np.log10(rows))
+    return f"{np.ceil(rows / unit) * unit:,.0f}"
 
 
 def _warned_of(law: Features) -> list[str]:
@@ -233,6 +254,18 @@ def _whitened(law: Features, whitening: Whitening) -> str:
     if np.any(whitening.mean):
         text += "; regressors and gate are of x less its mean, and experts without a constant were assumed there"
     return text
+
+
+def _off_centre(plain: PlainMoments, expected: float) -> list[str]:
+    """Where y's mean is not the theory's: E g(a_i'x), the same for all experts, whatever a gate orthogonal to them."""
+    identity = np.array([0.0, 1.0])
+    mean, error = plain.total.mean(identity), plain.total.error(identity)
+    if abs(mean - expected) <= BEYOND * error:
+        return []
+    return [
+        f"y has mean {mean:.3g} ± {error:.2g}, where experts without a constant and a gate orthogonal to them leave"
+        f" E g(Z) = {expected:.3g}"
+    ]
 
 
 def _at_odds(plain: PlainMoments, p: Polynomials, given: float | None) -> list[str]:

@@ -46,7 +46,7 @@ def _spectrum(axes: Axes, found: Recovery) -> None:
     axes.plot(order[k:], values[k:], "o", color=INK, markerfacecolor="white", markersize=5, label="the others")
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.set_xticks(order if len(order) <= 12 else order[::2])
-    axes.set_xlabel("eigenvalue")
+    axes.set_xlabel("eigenvalue" + _first(len(spectrum.values)))
     axes.set_ylabel(r"of $\mathrm{E}[P_2(y)S_2(x)]/c_2$")
     _plain(axes)
     axes.legend(frameon=False, fontsize=9)
@@ -65,9 +65,15 @@ def _regressors(axes: Axes, found: Recovery, names: Sequence[str], truth: Array 
         axes.plot(where, truth[:, :shown].ravel(), "D", color=INK, mfc="none", mew=0.8, ms=6, label="truth")
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.set_xticks(places, names, rotation=0 if len("".join(names)) < 60 else 40)
+    axes.set_xlabel(_first(found.regressors.shape[1]).removeprefix(", "))
     axes.set_ylabel("regressors, with 95% intervals" if intervals is not None else "regressors")
     _plain(axes)
     axes.legend(frameon=False, fontsize=9, ncols=min(found.k + 1, 5), loc="upper center", bbox_to_anchor=(0.5, 1.12))
+
+
+def _first(count: int) -> str:
+    """What is said where not all are shown."""
+    return f", the first {MOST} of {count}" if count > MOST else ""
 
 
 def _plain(axes: Axes) -> None:

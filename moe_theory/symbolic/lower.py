@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from scipy.special import gammaln
+from scipy.special import erf, erfc, gammaln
 from sympy.printing.numpy import NumPyPrinter
 
 from moe_theory.atoms import lower_atoms
@@ -23,6 +23,8 @@ _NUMPY = {
     "reciprocal": np.reciprocal,
     "larger": np.maximum,
     "indicator": np.equal,
+    "erf": erf,
+    "erfc": erfc,
     "log_factorial": lambda y: gammaln(y + 1.0),
     "LogSumExp": lambda *terms: log_sum_exp(np.stack(np.broadcast_arrays(*terms))),
 }
