@@ -85,6 +85,7 @@ def main() -> None:
         show(rows, Console(width=None if sys.stdout.isatty() else 140))
         if options.table:
             write_table(rows, options.table)
+            rows = read_table(options.table)  # what is drawn and printed from it is what can be again
         if options.markdown:
             rewrite(options.markdown, markdown(rows))
         if options.figure:

@@ -32,7 +32,8 @@ Method = Literal["best", "averages", "regression"]
 METHODS: tuple[Method, ...] = ("best", "averages", "regression")
 SHORT, LONG = 50, 2000  # iterations of the gate's EM, with polish and without
 NUMBERS = 4e6  # in all groups' second moments
-CLEAR = 0.1  # share of 1/k: noise below it would let all but odd experts be seen
+CLEAR = 0.25  # share of 1/k: noise below it would let an expert of usual weight be seen
+SURE = 0.1  # … all but odd ones
 
 
 def recover(
@@ -204,7 +205,7 @@ def _require(spectrum: Spectrum, k: int, n: int, polish: bool, force: bool) -> N
     if value > edge or (force and value > 0):
         return
     could_tell = edge < CLEAR / k
-    if polish and value > 0 and not could_tell:
+    if polish and value > 0 and edge >= SURE / k:
         return
     has = f"eigenvalue {k} of the second moment is {value:.3g}, noise alone reaches {edge:.3g}"
     if could_tell or value <= 0:
