@@ -16,6 +16,7 @@ from moe_theory.validation import Array
 FAR = 4.0  # standard errors beyond which a moment of x is not a Gaussian's
 SHARE = 0.05  # departure of x's fourth moment, relative, below which it is near enough to a Gaussian's
 DRAWS = 999  # of the bootstrap
+CHANCE = 1e-4  # of whitening features that are N(0, I)
 SINGULAR = 1e-12  # eigenvalue of the features' correlations, beside which rounding counts
 ENTRIES = 500  # of a moment that are drawn at once
 
@@ -45,7 +46,7 @@ class Features:
 
     @property
     def standard(self) -> bool:
-        """Whether mean and covariance are as of N(0, I), each at the 1 % level."""
+        """Whether mean and covariance are as of N(0, I)."""
         return self.centred and self.scaled
 
     @property
@@ -85,10 +86,11 @@ class Features:
 
 
 def _largest(count: float) -> float:
-    """What the largest of so many independent |N(0, 1)| stays below in 99 of 100 samples."""
+    """What the largest of so many independent |N(0, 1)| exceeds by chance in one sample of ten thousand: what is taken
+    from a sample by whitening is no longer the user's model."""
     from scipy.special import ndtri
 
-    return float(-ndtri(0.005 / count))
+    return float(-ndtri(CHANCE / (2 * count)))
 
 
 def _standardising(covariance: Array) -> Array:

@@ -31,6 +31,7 @@ from moe_theory.validation import Array, real_array, whole_number
 Method = Literal["best", "averages", "regression"]
 METHODS: tuple[Method, ...] = ("best", "averages", "regression")
 SHORT, LONG = 50, 2000  # iterations of the gate's EM, with polish and without
+UNITS = 3.0  # a regressor's length, or its inverse, beyond which EM should not start from length 1
 NUMBERS = 4e6  # in all groups' second moments
 CLEAR = 0.25  # share of 1/k: noise below it would let an expert of usual weight be seen
 SURE = 0.1  # … all but odd ones
@@ -53,12 +54,12 @@ def recover(
 ) -> Recovery:
     """Regressors, then gate and σ, of k experts y|z=i ~ N(g(a_i'x), σ²) under a softmax gate.
 
-    x (n, d) of full rank, Gaussian; y (n,). activation: g, as for `moments.transforms.derive`. sigma: of the noise,
-    None: from E y² = E g(Z)² + σ². polish: EM on everything afterwards. method: which moments, the averages or those
-    adjusted by regression; "best" keeps the better by likelihood (after polish). intercept: of the gate. whiten: x is
-    taken to standard coordinates first (None: where its mean or covariance is not that of N(0, I)); then the theory's
-    ‖a_i‖ = 1 is Var(a_i'x) = 1. force: go on where the spectrum does not support k experts. progress: told what is
-    being done.
+    x (n, d) of full rank, Gaussian; y (n,). activation: g, as for `moments.transforms.derive`. sigma: of the noise, for
+    the moments (None: from E y² = E g(Z)² + σ²); EM learns it. polish: EM on everything afterwards. method: which
+    moments, the averages or those adjusted by regression; "best" keeps the better by likelihood (after polish).
+    intercept: of the gate. whiten: x is taken to standard coordinates first (None: where its mean or covariance is
+    clearly not that of N(0, I)); then the theory's ‖a_i‖ = 1 is Var(a_i'x) = 1. force: go on where the spectrum does
+    not support k experts. progress: told what is being done.
 
     Raises InputError for bad arguments, an activation without a transform, and, unless `force`, where the spectrum does
     not support k experts: with polish only where it could tell, as then the likelihood has the last word.
@@ -220,9 +221,10 @@ def _require(spectrum: Spectrum, k: int, n: int, polish: bool, force: bool) -> N
 
 
 def _own_length(found: Experts, g: Activation, regressors: Array) -> Array | None:
-    """Linear experts' regressors at the lengths that the moments give them, where these are clearly not 1."""
+    """Linear experts' regressors at the lengths that the moments give them, where one is not even nearly 1: y may be in
+    units of its own."""
     norms = found.components.norms
-    if g.name != "linear" or np.all(np.abs(norms - 1) <= BEYOND * found.scale_errors[0]):
+    if g.name != "linear" or np.all(np.abs(np.log(norms)) <= np.log(UNITS)):
         return None
     return regressors * norms[:, None]
 

@@ -26,9 +26,9 @@ BEYOND = 3.0  # standard errors at which Σp̂ or a norm is said not to be 1
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One kind of moments and what was made of them. regressors: (k, d), of x. gate: with these given, a short run if EM
-    on everything follows. polished: that, or None. tilt: the regressors' bias, (k, d), from the gate's part in their
-    span, to first order."""
+    """One kind of moments and what was made of them. regressors: (k, d), of x. gate: with these given, a short run
+    where EM on everything follows. polished: that, or None. tilt: the regressors' bias, (k, d), from the gate's part in
+    their span, to first order."""
 
     experts: Experts
     regressors: Array
