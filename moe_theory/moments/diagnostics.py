@@ -158,7 +158,12 @@ def features_of(source: Source) -> Features:
 @dataclass(frozen=True)
 class Vanishing:
     """A moment that must be 0: its name, the statistic Σ (entry/standard error)², how many entries, its p-value by the
-    bootstrap, and the one that χ² would give, whose size is badly wrong."""
+    bootstrap, and the one that χ² would give.
+
+    Neither is exact, as P₃(y) has heavy tails: on data of the model the bootstrap's 5 % came out as 2 to 11 % with
+    thousands of rows and linear or sigmoid experts, 16 % with ReLU, 0 for E[P₃S₂] of 20 features; those of χ² as 5 to
+    12, 22 and 19 %.
+    """
 
     name: str
     statistic: float
