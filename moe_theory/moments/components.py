@@ -114,6 +114,10 @@ class Components:
     norms: Array
     mixing: Array
 
+    def scaled(self, lengths: bool) -> Array:
+        """The regressors, (k, d): with their own `lengths`, or of length 1."""
+        return self.regressors * self.norms[:, None] if lengths else self.regressors
+
 
 @dataclass(frozen=True, eq=False)
 class Experts:
@@ -166,10 +170,11 @@ class Experts:
         tensor = _whitened(self.cubes.third(p, group), basis, own @ u @ v)
         return _components(values, vectors, u @ v, *refine(tensor, self.decomposition.vectors))
 
-    def covariance(self, transform: Array | None = None) -> Array:
-        """Of the regressors, (k d, k d), by the jackknife over groups; transform: (d, d), applied to each (a ↦ a T)."""
-        drawn = np.array([c.regressors if transform is None else c.regressors @ transform for c in self.replicates])
-        return jackknife(drawn.reshape(len(drawn), -1))
+    def covariance(self, transform: Array | None = None, lengths: bool = False) -> Array:
+        """Of the regressors, (k d, k d), by the jackknife over groups; transform: (d, d), applied to each (a ↦ a T).
+        lengths: of those with their own, not of length 1."""
+        drawn = np.array([c.scaled(lengths) for c in self.replicates])
+        return jackknife((drawn if transform is None else drawn @ transform).reshape(len(drawn), -1))
 
     @cached_property
     def scale_errors(self) -> tuple[Array, float]:

@@ -132,20 +132,16 @@ def polish_experts(
     gate: GateFit,
     intercept: bool = True,
     both: bool = False,
-    own: Array | None = None,
     max_iterations: int = 2000,
     tolerance: float = TOLERANCE,
 ) -> Polished:
     """EM from regressors, (k, d), and a gate's fit with these given; x (n, d), y (n,).
 
     both: from a flat gate too, with σ the spread about the nearest expert; the better by likelihood. (Experts far off
-    may lead the gate's own EM far astray, or to infinity.) own: regressors of other lengths, (k, d), with which to
-    start instead, from a flat gate: the gate's fit was of experts of length 1, beside which y may be in other units.
+    may lead the gate's own EM far astray, or to infinity.)
     """
     flat = np.zeros_like(regressors), np.zeros(len(regressors))
     starts = [(regressors, gate.sigma, gate.coefficients, gate.intercepts)]
-    if own is not None:
-        starts = [(own, nearest_spread(y, g.function(x @ own.T)), *flat)]
     if both:
         starts.append((regressors, nearest_spread(y, g.function(x @ regressors.T)), *flat))
     law = Columns([x, 1.0], y)

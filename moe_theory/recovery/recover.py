@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from moe_theory.errors import InputError
-from moe_theory.moments.activations import Activation, activation
+from moe_theory.moments.activations import activation
 from moe_theory.moments.adjusted import AdjustedMoments, CollinearError
 from moe_theory.moments.components import Experts, Moments, Spectrum, find_experts
 from moe_theory.moments.diagnostics import Features, features_of, vanishing_moments
@@ -26,7 +26,7 @@ from moe_theory.recovery.gate import fit_gate
 from moe_theory.recovery.polish import Polished, declared, polish_experts
 from moe_theory.recovery.result import BEYOND, Candidate, Recovery
 from moe_theory.recovery.tilt import tilt_bias
-from moe_theory.validation import Array, real_array, whole_number
+from moe_theory.validation import real_array, whole_number
 
 Method = Literal["best", "averages", "regression"]
 METHODS: tuple[Method, ...] = ("best", "averages", "regression")
@@ -148,7 +148,8 @@ def _recover(
     candidates = []
     for found in experts:
         tell(f"gate: {found.name}")
-        own = found.components.regressors
+        lengths = g.name == "linear" and _has_lengths(found, polish)
+        own = found.components.scaled(lengths)
         regressors = own if whitening is None else whitening.back(own)
         # Where EM on everything follows, the gate's is but its start.
         limit = SHORT if polish else LONG
@@ -158,14 +159,12 @@ def _recover(
         if polish:
             tell(f"polish: {found.name}")
             clear = found.spectrum.supported >= k and gate.reason in ("converged", "max_iterations")
-            polished = polish_experts(
-                centred, response, g, regressors, gate, intercept, both=not clear, own=_own_length(found, g, regressors)
-            )
-        # In standard coordinates, where the regressors have length 1.
+            polished = polish_experts(centred, response, g, regressors, gate, intercept, both=not clear)
+        # In standard coordinates.
         z, seen = (centred, gate.coefficients) if whitening is None else whitening.standard(centred, gate.coefficients)
         bias = tilt_bias(z, own, seen, gate.intercepts)
         bias = bias if whitening is None else whitening.back(bias)
-        candidates.append(Candidate(found, regressors, gate, polished, bias))
+        candidates.append(Candidate(found, lengths, regressors, gate, polished, bias))
     best = max(candidates, key=lambda c: c.log_likelihood)
     vanishing = vanishing_moments(plain, p, variance is None, seed)
     return Recovery(g, n, sigma, best, tuple(candidates), law, whitening, vanishing, tuple(warnings))
@@ -220,13 +219,13 @@ def _require(spectrum: Spectrum, k: int, n: int, polish: bool, force: bool) -> N
     )
 
 
-def _own_length(found: Experts, g: Activation, regressors: Array) -> Array | None:
-    """Linear experts' regressors at the lengths that the moments give them, where one is not even nearly 1: y may be in
-    units of its own."""
+def _has_lengths(found: Experts, polish: bool) -> bool:
+    """Whether lengths are clearly not 1 by the moments, which tell those of linear experts; where EM follows and learns
+    them, whether none is even nearly 1 (y may be in units of its own)."""
     norms = found.components.norms
-    if g.name != "linear" or np.all(np.abs(np.log(norms)) <= np.log(UNITS)):
-        return None
-    return regressors * norms[:, None]
+    if polish:
+        return bool(np.all(np.abs(np.log(norms)) > np.log(UNITS)))
+    return bool(np.any(np.abs(norms - 1) > BEYOND * found.scale_errors[0]))
 
 
 def _rounded(rows: float) -> str:

@@ -26,11 +26,13 @@ BEYOND = 3.0  # standard errors at which Σp̂ or a norm is said not to be 1
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One kind of moments and what was made of them. regressors: (k, d), of x. gate: with these given, a short run
+    """One kind of moments and what was made of them. lengths: whether linear experts' own lengths were taken, as they
+    are not 1. regressors: (k, d), of x. gate: with these given, a short run
     where EM on everything follows. polished: that, or None. tilt: the regressors' bias, (k, d), from the gate's part in
     their span, to first order."""
 
     experts: Experts
+    lengths: bool
     regressors: Array
     gate: GateFit
     polished: Polished | None
@@ -76,7 +78,8 @@ class Recovery:
 
     @property
     def regressors(self) -> Array:
-        """a_i, (k, d); from moments of length 1 (in standard coordinates), polished with their own."""
+        """a_i, (k, d); from moments of length 1 in standard coordinates (of linear experts with their own, where these
+        are clearly not 1), polished with their own."""
         return self.best.regressors if self.best.polished is None else self.best.polished.regressors
 
     @property
@@ -120,7 +123,7 @@ class Recovery:
         where the information is singular."""
         if self.best.polished is None:
             whitening = None if self.whitening is None else self.whitening.matrix
-            covariance: Array | None = self.best.experts.covariance(whitening)
+            covariance: Array | None = self.best.experts.covariance(whitening, self.best.lengths)
         else:
             covariance = self.best.polished.covariance
         return None if covariance is None else np.sqrt(np.diagonal(covariance)).reshape(self.regressors.shape)
@@ -163,7 +166,10 @@ class Recovery:
             found.append(f"the moments' mixing weights sum to {total:.3g} ± {error:.2g} instead of 1")
         for i, (norm, own) in enumerate(zip(experts.components.norms, errors, strict=True)):
             if abs(norm - 1) > BEYOND * own:
-                found.append(f"by the moments' scale regressor {i + 1} has length {norm:.3g} ± {own:.2g} instead of 1")
+                taken = ", which was taken" if self.best.lengths and not self.polished else ""
+                found.append(
+                    f"by the moments' scale regressor {i + 1} has length {norm:.3g} ± {own:.2g} instead of 1{taken}"
+                )
         if self.best.polished is None and self.standard_errors is not None:
             worst = int(np.argmax(np.abs(self.best.tilt) / self.standard_errors))
             bias, own = abs(self.best.tilt.flat[worst]), self.standard_errors.flat[worst]
