@@ -102,6 +102,6 @@ CLAIM = Claim(
         "the tensor method alone is as accurate": Mutant("form", Comparison(accurate="tensor")),
         "half the error of the maximum": Mutant("constant", Comparison(ratio=0.5)),
     },
-    order=206,
+    order=226,
     section="Breaking the gridlock",
 )
