@@ -396,7 +396,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "seed": ([*F, "y ~ x", "--seed", "-1"], "seed: expected a whole number >= 0, got -1"),
     "starts": (
         [*F, "y ~ x", "--starts", "best"],
-        "starts: expected names among random, kmeans, soft, dirichlet, got 'best'",
+        "starts: expected names among random, kmeans, soft, dirichlet, moments, got 'best'",
     ),
     "ridge": ([*F, "y ~ x", "--ridge", "-1"], "ridge: expected a number >= 0, got -1"),
     "tolerance": ([*F, "y ~ x", "--tolerance", "0"], "tolerance: expected a number > 0, got 0"),
