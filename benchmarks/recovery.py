@@ -67,7 +67,7 @@ def reference(x: Array, y: Array, a: Array, w: Array) -> float:
     """The log-likelihood per row that EM from the truth reaches."""
     k, d = a.shape
     model = joint_model(k, d, activation("linear"))
-    start = joint_theta(model, a, SIGMA, w, np.zeros(k))
+    start = joint_theta(a, SIGMA, w, np.zeros(k))
     trace = run(EM(model), Columns([x, 1.0], y), start, 500, 1e-7, divergences=False)
     return -float(trace.objective[-1])
 
@@ -177,7 +177,7 @@ def cost() -> None:
     x, y = drawn(a, w, n, rng)
     model = joint_model(k, d, activation("linear"))
     law = Columns([x, 1.0], y)
-    start = joint_theta(model, a + 0.1 * rng.standard_normal(a.shape), 0.3, w, np.zeros(k))
+    start = joint_theta(a + 0.1 * rng.standard_normal(a.shape), 0.3, w, np.zeros(k))
     p = Polynomials.of(derive("linear"), SIGMA**2)
     with threadpool_limits(limits=1, user_api="blas"):
         ours, theirs = [], []

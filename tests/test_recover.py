@@ -408,7 +408,7 @@ def test_activated_experts_declare_the_joint_model() -> None:
     for name in ("relu", "tanh", "leaky", "expression"):
         g = activation(ACTIVATIONS[name][0])
         model = joint_model(2, 3, g)
-        theta = joint_theta(model, truth.a, 0.4, truth.w, np.array([0.1, 0.3]))
+        theta = joint_theta(truth.a, 0.4, truth.w, np.array([0.1, 0.3]))
         given = given_experts(2, 3)
         own = np.zeros((4, 6))
         own[:2, 4:], own[2, 3], own[3, :3], own[3, 3] = np.eye(2), np.log(0.4), truth.w[1] - truth.w[0], 0.2
@@ -431,12 +431,18 @@ def test_relu_and_step() -> None:
     assert [relu(v) for v in (-2, 0, 3)] == [0, 0, 3] and [step(v) for v in (-2, 0, 3)] == [0, 0, 1]
 
 
-def test_a_function_without_an_expression_is_not_polished_and_said_so_first() -> None:
-    _, x, y = ready(300)
-    told: list[str] = []
+def test_a_function_without_an_expression_is_polished_with_the_scores_standard_errors() -> None:
+    """Outer products of the scores and Louis' formula estimate one information."""
+    truth = Truth.of(2, 3, seed=3, strength=3.0, sigma=0.1, g=lambda u: np.arctan(u + 0.5))
+    x, y = truth.draw(ROWS, seed=1)
+    plain, declarable = (recover(x, y, 2, g, polish=True) for g in (opaque, sp.atan(U + sp.Rational(1, 2))))
+    assert plain.converged and plain.best.polished is not None and plain.best.polished.model is None
+    np.testing.assert_allclose(plain.regressors, declarable.regressors, atol=1e-6)
+    np.testing.assert_allclose(plain.standard_errors, declarable.standard_errors, rtol=0.2)
+    without = recover(x, y, 2, opaque, polish=True, intercept=False)
+    np.testing.assert_allclose(without.standard_errors, declarable.standard_errors, rtol=0.2)
     with pytest.raises(InputError, match="SymPy expression to polish with, got the function opaque"):
-        recover(x, y, 2, opaque, polish=True, progress=told.append)
-    assert told == []
+        declared(activation(opaque))
     with pytest.raises(InputError, match="kinks by max"):
         declared(activation(sp.Heaviside(U) + U))
 

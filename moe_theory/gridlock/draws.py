@@ -82,13 +82,13 @@ class Draw:
 
     @cached_property
     def true_theta(self) -> Array:
-        return joint_theta(self.model, self.regressors, self.sigma, self.gate, np.zeros(self.k))
+        return joint_theta(self.regressors, self.sigma, self.gate, np.zeros(self.k))
 
     def random_start(self, start: int, sigma: float) -> Array:
         """θ with independent uniform unit regressors and a flat gate; the same for all n."""
         rng = np.random.default_rng([STARTS, self.seed, self.k, self.d, self.truth, whole_number("start", start)])
         flat = np.zeros((self.k, self.d))
-        return joint_theta(self.model, directions(rng, self.k, self.d), sigma, flat, flat[:, 0])
+        return joint_theta(directions(rng, self.k, self.d), sigma, flat, flat[:, 0])
 
 
 def directions(rng: np.random.Generator, k: int, d: int) -> Array:

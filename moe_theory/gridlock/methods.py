@@ -207,9 +207,9 @@ class Contest:
             return _refused("tensor+em-given", seconds)
         starts, flat = [], np.zeros((draw.k, draw.d))
         for c in found.candidates:
-            starts.append(joint_theta(draw.model, c.regressors, draw.sigma, c.gate.coefficients, c.gate.intercepts))
+            starts.append(joint_theta(c.regressors, draw.sigma, c.gate.coefficients, c.gate.intercepts))
             if c.experts.spectrum.supported < draw.k or not c.gate.trace.converged:
-                starts.append(joint_theta(draw.model, c.regressors, draw.sigma, flat, flat[:, 0]))
+                starts.append(joint_theta(c.regressors, draw.sigma, flat, flat[:, 0]))
         traces = [self._run(GivenSigmaEM(draw.model), theta) for theta in starts]
         best = min(traces, key=lambda t: (not t.bounded, t.objective[-1]))
         return self._outcome("tensor+em-given", 0, best, self.peak_given, seconds + clock.total)

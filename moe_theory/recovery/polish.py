@@ -28,10 +28,12 @@ TOLERANCE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Polished:
-    """Where EM on everything ended. model, law: over the columns x_1 … x_d, 1. log_likelihood: per row. All parameters
-    are free: a regressor's length is learnt too. trace: the run, None of a nonlinear g."""
+    """Where EM on everything ended. activation: g. model, law: over the columns x_1 … x_d, 1; no model where g cannot
+    be declared (see `declared`). log_likelihood: per row. All parameters are free: a regressor's length is learnt too.
+    trace: the run, None of a nonlinear g."""
 
-    model: Model
+    activation: Activation
+    model: Model | None
     law: Columns
     theta: Array
     log_likelihood: float
@@ -45,7 +47,7 @@ class Polished:
 
     @property
     def k(self) -> int:
-        return len(self.model.latent)
+        return len(self.theta) // 2
 
     @property
     def regressors(self) -> Array:
@@ -68,14 +70,40 @@ class Polished:
 
     @cached_property
     def covariance(self) -> Array | None:
-        """Of the regressors, (k d, k d), by Louis' formula; None where the information is not positive definite."""
-        information = len(self.law) * observed_information(self.model, self.law, self.theta)
+        """Of the regressors, (k d, k d), by Louis' formula, without a model by the scores' outer products; None where
+        the information is not positive definite."""
+        if self.model is None:
+            information = self._outer_products
+        else:
+            information = len(self.law) * observed_information(self.model, self.law, self.theta)
         try:
             np.linalg.cholesky(information)
         except np.linalg.LinAlgError:
             return None
         size = self.k * (self.theta.shape[1] - 1)
         return np.linalg.inv(information)[:size, :size]
+
+    @property
+    def _outer_products(self) -> Array:
+        """Σ ∇log p(y|x) ∇log p(y|x)' over regressors, log σ and the gate's learnt entries, (p, p)."""
+        total = 0.0
+        learnt = np.any(self.intercepts != 0)  # a gate without a constant has none
+        for block in self.law.blocks:
+            x, scores = block.x[:-1], self.gate @ block.x[:-1] + self.intercepts[:, None]
+            u = self.regressors @ x
+            away = (block.y - self.activation.function(u)) / self.sigma
+            prior = np.exp(scores - np.max(scores, axis=0))
+            prior /= np.sum(prior, axis=0)
+            joint = np.log(np.maximum(prior, 1e-300)) - away**2 / 2
+            shares = np.exp(joint - np.max(joint, axis=0))
+            shares /= np.sum(shares, axis=0)
+            slopes = shares * away * self.activation.slope(u) / self.sigma
+            gate = (shares - prior)[1:]
+            seen = block.x if learnt else x
+            parts = [slopes[:, None] * x, np.sum(shares * (away**2 - 1), axis=0)[None, None], gate[:, None] * seen]
+            rows = np.vstack([part.reshape(-1, x.shape[1]) for part in parts])
+            total = total + rows @ rows.T
+        return np.asarray(total)
 
 
 def declared(g: Activation) -> Callable[[sp.Expr], sp.Expr]:
@@ -113,12 +141,10 @@ def joint_model(k: int, d: int, g: Activation, intercept: bool = True) -> Model:
     return model.designed((*names, CONSTANT), sees)
 
 
-def joint_theta(model: Model, regressors: Array, sigma: float, gate: Array, intercepts: Array) -> Array:
+def joint_theta(regressors: Array, sigma: float, gate: Array, intercepts: Array) -> Array:
     """θ of `joint_model`: regressors (k, d), gate (k, d), intercepts (k,)."""
-    if model.design is None:
-        raise InputError(f"model: expected one with a design, got {model.name}")
     k, d = regressors.shape
-    theta = model.design.template.copy()
+    theta = np.zeros((2 * k, d + 1))
     theta[:k, :d], theta[k, d] = regressors, np.log(sigma)
     theta[k + 1 :, :d], theta[k + 1 :, d] = gate[1:] - gate[0], intercepts[1:] - intercepts[0]
     return theta
@@ -145,13 +171,16 @@ def polish_experts(
     if both:
         starts.append((regressors, nearest_spread(y, g.function(x @ regressors.T)), *flat))
     law = Columns([x, 1.0], y)
-    model = joint_model(len(regressors), regressors.shape[1], g, intercept)
+    try:
+        model: Model | None = joint_model(len(regressors), regressors.shape[1], g, intercept)
+    except InputError:  # it is needed for nothing but standard errors
+        model = None
     ends = [_end(model, law, x, y, g, *start, intercept, max_iterations, tolerance) for start in starts]
     return max(ends, key=lambda end: end.log_likelihood)
 
 
 def _end(
-    model: Model,
+    model: Model | None,
     law: Columns,
     x: Array,
     y: Array,
@@ -165,18 +194,16 @@ def _end(
     tolerance: float,
 ) -> Polished:
     """Exact EM for linear experts, Gauss-Newton EM for others."""
-    theta = joint_theta(model, a, sigma, gate, intercepts)
-    if g.name == "linear":
+    theta = joint_theta(a, sigma, gate, intercepts)
+    if g.name == "linear" and model is not None:
         trace = run(EM(model), law, theta, limit, tolerance, divergences=False)
-        return Polished(model, law, trace.last, -float(trace.objective[-1]), trace.reason, trace.message, trace)
+        return Polished(g, model, law, trace.last, -float(trace.objective[-1]), trace.reason, trace.message, trace)
     k, d = a.shape
     own = np.zeros((2 * k, d + 1 + k))
     own[:k, d + 1 :], own[k:, : d + 1] = np.eye(k), theta[k:]
     found = gauss_newton_em(x, y, g, a, own, intercept, limit)
-    theta = joint_theta(
-        model, found.regressors, float(np.exp(found.theta[k, d])), *_gate_of(found.theta[k + 1 :, : d + 1])
-    )
-    return Polished(model, law, theta, float(found.log_likelihood[-1]), found.reason, found.message)
+    theta = joint_theta(found.regressors, float(np.exp(found.theta[k, d])), *_gate_of(found.theta[k + 1 :, : d + 1]))
+    return Polished(g, model, law, theta, float(found.log_likelihood[-1]), found.reason, found.message)
 
 
 def _gate_of(rows: Array) -> tuple[Array, Array]:

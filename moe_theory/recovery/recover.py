@@ -23,7 +23,7 @@ from moe_theory.moments.polynomials import Polynomials
 from moe_theory.moments.source import GROUPS, Source, Whitening
 from moe_theory.moments.transforms import derive
 from moe_theory.recovery.gate import fit_gate
-from moe_theory.recovery.polish import Polished, declared, polish_experts
+from moe_theory.recovery.polish import Polished, polish_experts
 from moe_theory.recovery.result import BEYOND, Candidate, Recovery
 from moe_theory.recovery.tilt import tilt_bias
 from moe_theory.validation import real_array, whole_number
@@ -96,8 +96,6 @@ def _recover(
     g.require_numbers()
     if method not in METHODS:
         raise InputError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-    if polish and g.name != "linear":
-        declared(g)  # refused before long work
     features, response = real_array("x", x, ndim=2), real_array("y", y, ndim=1)
     source = Source.of(features, response, groups=_groups(features.shape[1] if features.ndim == 2 else 1))
     n, d = features.shape
