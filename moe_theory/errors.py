@@ -21,6 +21,14 @@ class CurvedModelError(DerivationError):
     """The family is curved: its natural parameters are not affine in the predictors; the message names the term."""
 
 
+class NoClosedFormError(DerivationError):
+    """An expectation that is not of the kind that is integrated in closed form."""
+
+
+class CollinearError(InputError):
+    """Rows that do not tell functions of the features apart."""
+
+
 class UnprovableError(MoeTheoryError):
     """What a certificate needs does not hold, or could not be proved: its reason."""
 

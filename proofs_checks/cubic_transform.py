@@ -12,6 +12,7 @@ import sympy as sp
 
 from moe_theory.atoms import expit
 from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting, close, identity
+from moe_theory.errors import NoClosedFormError
 from moe_theory.moments.activations import ACTIVATION_ARGUMENT, leaky_relu
 from moe_theory.moments.closed_form import closed_form, hermite_polynomial
 from moe_theory.moments.transforms import derive
@@ -170,7 +171,7 @@ def _closed_forms(setting: Setting, claimed: Cubic) -> Iterator[Evidence]:
 def _matrix(g: sp.Expr) -> sp.Matrix:
     closed = closed_form(g)
     if closed is None:
-        raise NotImplementedError(str(g))
+        raise NoClosedFormError(f"no closed form of the moments of {g}")
     return sp.Matrix(3, 3, lambda j, m: closed.moment(j + 1, m + 1))
 
 

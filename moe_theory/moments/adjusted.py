@@ -12,7 +12,7 @@ from functools import cached_property, reduce
 
 import numpy as np
 
-from moe_theory.errors import InputError
+from moe_theory.errors import CollinearError
 from moe_theory.laws.rows import SLICE, Block
 from moe_theory.moments.plain import POWERS, symmetric, triples
 from moe_theory.moments.polynomials import Polynomials
@@ -25,10 +25,6 @@ _COLLINEAR = (
     "x: expected values whose {} Hermite polynomials are linearly independent (a feature with two values has none of"
     " degree 2 of its own), which those of {} rows are not"
 )
-
-
-class CollinearError(InputError):
-    """Rows that do not tell Hermite polynomials apart."""
 
 
 def hermite2(z: Array) -> Array:

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from moe_theory.errors import InputError
+from moe_theory.errors import InputError, NoClosedFormError
 from moe_theory.moments.activations import ACTIVATION_ARGUMENT
 
 U = ACTIVATION_ARGUMENT
@@ -26,10 +26,6 @@ Form: TypeAlias = dict[tuple[sp.Expr, sp.Expr], sp.Poly]
 Piece: TypeAlias = tuple[sp.Expr, sp.Expr, Form]
 _KINKS = (sp.Abs, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.core.relational.Relational)
 _MOST_PIECES = 24
-
-
-class _NoClosedFormError(Exception):
-    """The expression is not of the kind that is integrated here."""
 
 
 class ClosedForm:
@@ -43,18 +39,15 @@ class ClosedForm:
         self._powers: list[list[Form]] = [[_constant(1) for _ in pieces]]
 
     def moment(self, j: int, m: int = 0) -> sp.Expr:
-        """E g(Z)^j He_m(Z), expanded; raises `NotImplementedError` where that has no closed form here."""
+        """E g(Z)^j He_m(Z), expanded; raises NoClosedFormError where that has none here."""
         while len(self._powers) <= j:
             pairs = zip(self._powers[-1], self.pieces, strict=True)
             self._powers.append([_product(power, piece[2]) for power, piece in pairs])
         hermite = sp.Poly(hermite_polynomial(m), U)
         total = sp.Integer(0)
-        try:
-            for (low, high, _), form in zip(self.pieces, self._powers[j], strict=True):
-                for (a, b), polynomial in form.items():
-                    total += _integral(polynomial * hermite, a, b, low, high, f"E g(Z)^{j}" if j > 1 else "E g(Z)")
-        except _NoClosedFormError as error:
-            raise NotImplementedError from error
+        for (low, high, _), form in zip(self.pieces, self._powers[j], strict=True):
+            for (a, b), polynomial in form.items():
+                total += _integral(polynomial * hermite, a, b, low, high, f"E g(Z)^{j}" if j > 1 else "E g(Z)")
         return _real(sp.expand(total))
 
 
@@ -62,7 +55,7 @@ def closed_form(expr: sp.Expr) -> ClosedForm | None:
     """g = `expr` (in `ACTIVATION_ARGUMENT`) made ready for its moments; None if it is not of the kind treated here."""
     try:
         pieces = [(low, high, _form(smooth)) for low, high, smooth in _split(expr, -sp.oo, sp.oo)]
-    except _NoClosedFormError:
+    except NoClosedFormError:
         return None
     return ClosedForm(pieces) if len(pieces) <= _MOST_PIECES else None
 
@@ -114,7 +107,7 @@ def _roots(expr: sp.Expr) -> list[sp.Expr]:
     if not expr.has(U):
         return []
     if not expr.is_polynomial(U) or sp.degree(expr, U) > 2:
-        raise _NoClosedFormError
+        raise NoClosedFormError
     c0, c1, c2 = (sp.expand(expr).coeff(U, k) for k in range(3))
     if c2 == 0:
         return [sp.cancel(-c0 / c1)]
@@ -122,7 +115,7 @@ def _roots(expr: sp.Expr) -> list[sp.Expr]:
     if inner.is_zero:
         return [sp.cancel(-c1 / (2 * c2))]
     if inner.is_positive is None:
-        raise _NoClosedFormError
+        raise NoClosedFormError
     return [(-c1 + s * sp.sqrt(inner)) / (2 * c2) for s in (-1, 1)] if inner.is_positive else []
 
 
@@ -144,7 +137,7 @@ def _sign(value: sp.Expr) -> int:
     if value.is_zero:
         return 0
     if value.is_positive is None:
-        raise _NoClosedFormError
+        raise NoClosedFormError
     return 1 if value.is_positive else -1
 
 
@@ -166,10 +159,10 @@ def _form(expr: sp.Expr) -> Form:
         if not (factor.is_polynomial(U) and exponent.is_polynomial(U)) or (
             exponent.has(U) and sp.degree(exponent, U) > 2
         ):
-            raise _NoClosedFormError
+            raise NoClosedFormError
         a, b, c = (exponent.coeff(U, k) for k in (2, 1, 0))
         if a.is_real is not True:
-            raise _NoClosedFormError
+            raise NoClosedFormError
         found[a, b] = found.get((a, b), sp.Integer(0)) + factor * sp.exp(c)
     return {key: sp.Poly(value, U) for key, value in found.items() if value != 0}
 
@@ -215,7 +208,7 @@ def _integral(p: sp.Poly, a: sp.Expr, b: sp.Expr, low: sp.Expr, high: sp.Expr, n
             f"activation: {name} does not exist, as exp({sp.expand(a * U**2 + b * U)}) undoes the normal density"
         )
     if margin.is_positive is not True or not (whole or b.is_real):
-        raise _NoClosedFormError
+        raise NoClosedFormError
     s = sp.sqrt(1 / margin)
     mean = b / margin
     degree = p.degree()

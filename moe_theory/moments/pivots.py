@@ -17,7 +17,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from moe_theory.errors import InputError
+from moe_theory.errors import InputError, NoClosedFormError
 from moe_theory.moments.activations import Activation
 from moe_theory.moments.closed_form import ClosedForm, closed_form
 from moe_theory.moments.gaussian_moments import GaussianMoments, gaussian_moments
@@ -52,7 +52,7 @@ def pivots(g: Activation) -> Pivots:
         if closed is not None:
             try:
                 return _exact(g, closed)
-            except NotImplementedError:
+            except NoClosedFormError:
                 pass
     return _numeric(g, gaussian_moments(g))
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from moe_theory.atoms import exact
 from moe_theory.errors import InputError
 from moe_theory.moments.activations import Activation, activation
-from moe_theory.moments.pivots import pivots
+from moe_theory.moments.pivots import Pivots, pivots
 from moe_theory.validation import Array, real_array
 
 LONG = 25  # operations
@@ -39,7 +39,7 @@ class Values(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Transform:
+class Transform(Pivots):
     """The transforms of an activation at one σ (in the units of y, like α and γ; β and c₂ in their square).
 
     alpha, beta, gamma, c2, c3: closed forms if `exact`, else SymPy floats. matrix: [E g^j He_m], j, m = 1..3. moments:
@@ -48,15 +48,6 @@ class Transform:
 
     activation: Activation
     sigma: sp.Expr
-    alpha: sp.Expr
-    beta: sp.Expr
-    gamma: sp.Expr
-    c2: sp.Expr
-    c3: sp.Expr
-    matrix: sp.ImmutableMatrix
-    moments: tuple[sp.Expr, ...]
-    exact: bool
-    digits: int | None
 
     def at(self, sigma: Any) -> Transform:
         """The transform at another σ; nothing is integrated again."""
@@ -189,9 +180,7 @@ def _noiseless(g: Activation) -> Transform:
 
 
 def _computed(g: Activation) -> Transform:
-    found = pivots(g)
-    named = {name: getattr(found, name) for name in ("alpha", "beta", "gamma", "c2", "c3", "matrix", "moments")}
-    return Transform(g, sp.Integer(0), **named, exact=found.exact, digits=found.digits)
+    return Transform(**vars(pivots(g)), activation=g, sigma=sp.Integer(0))
 
 
 _remembered = lru_cache(maxsize=128)(_computed)

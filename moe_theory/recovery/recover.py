@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
-from moe_theory.errors import InputError
+from moe_theory.errors import CollinearError, InputError
 from moe_theory.moments.activations import activation
-from moe_theory.moments.adjusted import AdjustedMoments, CollinearError
+from moe_theory.moments.adjusted import AdjustedMoments
 from moe_theory.moments.components import Experts, Moments, Spectrum, find_experts
 from moe_theory.moments.diagnostics import Features, features_of, vanishing_moments
 from moe_theory.moments.plain import PlainMoments
