@@ -8,12 +8,13 @@ orthogonality: the same expectations with less variance, for a Gram matrix of 1 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 
 import numpy as np
 
 from moe_theory.errors import CollinearError
 from moe_theory.laws.rows import SLICE, Block
+from moe_theory.moments.grouped import Grouped, Sums
 from moe_theory.moments.plain import POWERS, symmetric, triples
 from moe_theory.moments.polynomials import Polynomials
 from moe_theory.moments.source import Source, weights_of
@@ -56,7 +57,7 @@ def features_of(d: int, k: int = 0) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Normal:
+class Normal(Sums):
     """Normal equations of y, y², y³ on the features. gram: Σ w φφ'. cross: Σ w y^j φ, j = 1 … 3, (3, F). powers: Σ w
     y^j, j = 0 … 6."""
 
@@ -64,14 +65,6 @@ class Normal:
     gram: Array
     cross: Array
     powers: Array
-
-    def __add__(self, other: Normal) -> Normal:
-        pairs = zip((self.gram, self.cross, self.powers), (other.gram, other.cross, other.powers), strict=True)
-        return Normal(self.rows + other.rows, *(a + b for a, b in pairs))
-
-    def __sub__(self, other: Normal) -> Normal:
-        pairs = zip((self.gram, self.cross, self.powers), (other.gram, other.cross, other.powers), strict=True)
-        return Normal(self.rows - other.rows, *(a - b for a, b in pairs))
 
     @classmethod
     def of(cls, block: Block, basis: Array | None) -> Normal:
@@ -103,27 +96,19 @@ class Normal:
         return ((self.cross / scale) @ vectors / values) @ vectors.T / scale
 
 
-def _by_group(source: Source, basis: Array | None) -> tuple[Normal, ...]:
-    found: dict[int, Normal] = {}
-    for group, block in source:
-        sums = Normal.of(block, basis)
-        found[group] = found[group] + sums if group in found else sums
-    return tuple(found.values())
-
-
 @dataclass(frozen=True, eq=False)
 class AdjustedMoments:
     """Regressions over rows, and over all rows but one group's. Same methods as `PlainMoments`."""
 
     source: Source
-    normals: tuple[Normal, ...]
+    normals: Grouped[Normal]
 
     name = "regression"
 
     @classmethod
     def of(cls, source: Source) -> AdjustedMoments:
         """By one pass over the rows."""
-        return cls(source, _by_group(source, None))
+        return cls(source, Grouped.over(source, lambda block: Normal.of(block, None)))
 
     @staticmethod
     def serves(rows: int, d: int, k: int, groups: int) -> bool:
@@ -136,14 +121,9 @@ class AdjustedMoments:
         """How many groups there are rows in."""
         return len(self.normals)
 
-    @cached_property
-    def total(self) -> Normal:
-        """Of all rows."""
-        return reduce(Normal.__add__, self.normals)
-
     def second(self, p: Polynomials, without: int | None = None) -> Array:
         """As of `PlainMoments`."""
-        normal, d = self.total if without is None else self.total - self.normals[without], self.source.dimension
+        normal, d = self.normals.without(without), self.source.dimension
         own = p.second[1:] @ normal.coefficients[:2]
         out = np.zeros((d, d))
         out[np.triu_indices(d)] = own[1 + d : features_of(d)]
@@ -151,29 +131,24 @@ class AdjustedMoments:
 
     def square(self, without: int | None = None) -> float:
         """E y²."""
-        powers = self.total.powers if without is None else self.total.powers - self.normals[without].powers
+        powers = self.normals.without(without).powers
         return float(powers[2] / powers[0])
 
     def cubes(self, basis: Array) -> AdjustedCubes:
         """As of `PlainMoments`."""
-        return AdjustedCubes(_by_group(self.source, basis), basis.shape[1])
+        return AdjustedCubes(Grouped.over(self.source, lambda block: Normal.of(block, basis)), basis.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
 class AdjustedCubes:
     """Regressions with features of degree 3 in k coordinates."""
 
-    normals: tuple[Normal, ...]
+    normals: Grouped[Normal]
     k: int
-
-    @cached_property
-    def total(self) -> Normal:
-        """Of all rows."""
-        return reduce(Normal.__add__, self.normals)
 
     def third(self, p: Polynomials, without: int | None = None) -> Array:
         """As of `PlainCubes`."""
-        normal = self.total if without is None else self.total - self.normals[without]
+        normal = self.normals.without(without)
         places = triples(self.k)
         own = (p.third[1:] @ normal.coefficients)[-len(places) :]
         # A coefficient stands for all arrangements of its indices: 6, 3 or 1 of them.

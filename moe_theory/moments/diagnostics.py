@@ -181,11 +181,11 @@ def vanishing_moments(moments: PlainMoments, p: Polynomials, estimated: bool, se
     from scipy.special import gammaincc
 
     rng = np.random.default_rng(seed)
-    powers = np.array([s.powers for s in moments.seconds])
+    powers = np.array([s.powers for s in moments.seconds.groups])
     d = moments.source.dimension
     upper = np.triu_indices(d)
-    linear = np.array([s.linear for s in moments.seconds])
-    square = np.array([s.square[:, upper[0], upper[1]] for s in moments.seconds])
+    linear = np.array([s.linear for s in moments.seconds.groups])
+    square = np.array([s.square[:, upper[0], upper[1]] for s in moments.seconds.groups])
     count = len(powers)
     draws = rng.multinomial(count, np.full(count, 1 / count), DRAWS).astype(float)
     every = np.vstack([np.ones((1, count)), draws, np.ones((count, count)) - np.eye(count)])

@@ -8,12 +8,12 @@ later, from the same sums. Sums of chunks and processes are merged by adding the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, reduce
 from itertools import combinations_with_replacement, permutations
 
 import numpy as np
 
 from moe_theory.laws.rows import SLICE, Block, scaled_grams
+from moe_theory.moments.grouped import Grouped, Sums
 from moe_theory.moments.polynomials import Polynomials
 from moe_theory.moments.source import Source, weights_of
 from moe_theory.validation import Array
@@ -22,7 +22,7 @@ POWERS = 6  # of y whose sums are kept: the variance of P₃(y) takes them all
 
 
 @dataclass(frozen=True, eq=False)
-class Second:
+class Second(Sums):
     """Sums over rows, of the first pass. weight: Σ w. powers: Σ w y^j, j = 0 … 6. linear: Σ w y^j x, j = 0 … 3, (4, d).
     square: Σ w y^j xx', j = 0 … 3, (4, d, d)."""
 
@@ -30,18 +30,6 @@ class Second:
     powers: Array
     linear: Array
     square: Array
-
-    def __add__(self, other: Second) -> Second:
-        rows, *sums = (a + b for a, b in zip(self.parts, other.parts, strict=True))
-        return Second(int(rows), *sums)
-
-    def __sub__(self, other: Second) -> Second:
-        rows, *sums = (a - b for a, b in zip(self.parts, other.parts, strict=True))
-        return Second(int(rows), *sums)
-
-    @property
-    def parts(self) -> tuple[Array, ...]:
-        return np.array(self.rows), self.powers, self.linear, self.square
 
     @property
     def weight(self) -> float:
@@ -71,19 +59,13 @@ class Second:
 
 
 @dataclass(frozen=True, eq=False)
-class Third:
+class Third(Sums):
     """Sums over rows, of the second pass, in k coordinates u. linear: Σ w y^j u, (4, k). cubic: Σ w y^j u_a u_b u_c,
     j = 0 … 3, for a ≤ b ≤ c in the order of `triples`, (4, t)."""
 
     powers: Array
     linear: Array
     cubic: Array
-
-    def __add__(self, other: Third) -> Third:
-        return Third(self.powers + other.powers, self.linear + other.linear, self.cubic + other.cubic)
-
-    def __sub__(self, other: Third) -> Third:
-        return Third(self.powers - other.powers, self.linear - other.linear, self.cubic - other.cubic)
 
     def third(self, polynomial: Array) -> Array:
         """E[P(y)S₃(u)], (k, k, k), P(y) less its mean."""
@@ -140,64 +122,49 @@ def third_sums(block: Block, basis: Array) -> Third:
 class PlainMoments:
     """Averages over rows, and over all rows but one group's, for sampling errors.
 
-    seconds: the first pass' sums by group. Of a `Source` that is passed over once more for the third moment.
+    seconds: the first pass' sums. Of a `Source` that is passed over once more for the third moment.
     """
 
     source: Source
-    seconds: tuple[Second, ...]
+    seconds: Grouped[Second]
 
     name = "averages"
 
     @classmethod
     def of(cls, source: Source) -> PlainMoments:
         """By one pass over the rows."""
-        found: dict[int, Second] = {}
-        for group, block in source:
-            sums = second_sums(block)
-            found[group] = found[group] + sums if group in found else sums
-        return cls(source, tuple(found.values()))
+        return cls(source, Grouped.over(source, second_sums))
 
     @property
     def groups(self) -> int:
         """How many groups there are rows in."""
         return len(self.seconds)
 
-    @cached_property
+    @property
     def total(self) -> Second:
         """Of all rows."""
-        return reduce(Second.__add__, self.seconds)
+        return self.seconds.total
 
     def second(self, p: Polynomials, without: int | None = None) -> Array:
         """E[P₂(y)S₂(x)]/c₂ = Σ E[p_i] a_i a_i', (d, d); `without` the rows of one group."""
-        sums = self.total if without is None else self.total - self.seconds[without]
-        return sums.second(p.second) / p.c2
+        return self.seconds.without(without).second(p.second) / p.c2
 
     def square(self, without: int | None = None) -> float:
         """E y²."""
-        powers = self.total.powers if without is None else self.total.powers - self.seconds[without].powers
+        powers = self.seconds.without(without).powers
         return float(powers[2] / powers[0])
 
     def cubes(self, basis: Array) -> PlainCubes:
         """The third moments in the span of an orthonormal basis, (d, k), by another pass."""
-        found: dict[int, Third] = {}
-        for group, block in self.source:
-            sums = third_sums(block, basis)
-            found[group] = found[group] + sums if group in found else sums
-        return PlainCubes(tuple(found.values()))
+        return PlainCubes(Grouped.over(self.source, lambda block: third_sums(block, basis)))
 
 
 @dataclass(frozen=True, eq=False)
 class PlainCubes:
-    """The second pass' sums by group."""
+    """The second pass' sums."""
 
-    thirds: tuple[Third, ...]
-
-    @cached_property
-    def total(self) -> Third:
-        """Of all rows."""
-        return reduce(Third.__add__, self.thirds)
+    thirds: Grouped[Third]
 
     def third(self, p: Polynomials, without: int | None = None) -> Array:
         """E[P₃(y)S₃(u)]/c₃ = Σ E[p_i] (U'a_i)^{⊗3}, (k, k, k)."""
-        sums = self.total if without is None else self.total - self.thirds[without]
-        return sums.third(p.third) / p.c3
+        return self.thirds.without(without).third(p.third) / p.c3
