@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from moe_theory.errors import CollinearError, InputError
-from moe_theory.moments.activations import activation
+from moe_theory.moments.activations import Activation
+from moe_theory.moments.activations import activation as make_activation
 from moe_theory.moments.adjusted import AdjustedMoments
 from moe_theory.moments.components import Experts, Moments, Spectrum, find_experts
 from moe_theory.moments.diagnostics import Features, features_of, vanishing_moments
@@ -26,7 +27,7 @@ from moe_theory.recovery.gate import fit_gate
 from moe_theory.recovery.polish import Polished, polish_experts
 from moe_theory.recovery.result import BEYOND, Candidate, Recovery
 from moe_theory.recovery.tilt import tilt_bias
-from moe_theory.validation import real_array, whole_number
+from moe_theory.validation import Array, real_array, whole_number
 
 Method = Literal["best", "averages", "regression"]
 METHODS: tuple[Method, ...] = ("best", "averages", "regression")
@@ -37,6 +38,8 @@ CLEAR = 0.25  # share of 1/k: noise below it would let an expert of usual weight
 SURE = 0.1  # … all but odd ones
 
 
+# Threads gain nothing on blocks of rows.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def recover(
     x: ArrayLike,
     y: ArrayLike,
@@ -72,32 +75,14 @@ def recover(
     >>> bool(np.abs(np.sort(found.regressors, axis=0)[::-1] - [[1, 1, 0], [0, 0, 0]]).max() < 0.02)
     True
     """
-    with threadpool_limits(limits=1, user_api="blas"):  # threads gain nothing on blocks of rows
-        return _recover(x, y, k, activation, sigma, polish, method, intercept, whiten, force, seed, progress)
-
-
-def _recover(
-    x: ArrayLike,
-    y: ArrayLike,
-    k: int,
-    g_given: Any,
-    sigma: float | None,
-    polish: bool,
-    method: Method,
-    intercept: bool,
-    whiten: bool | None,
-    force: bool,
-    seed: int,
-    progress: Callable[[str], None] | None,
-) -> Recovery:
     tell = progress or (lambda _: None)
     k, seed = whole_number("k", k, least=2), whole_number("seed", seed)
-    g, variance = activation(g_given), _variance(sigma)
+    g, variance = make_activation(activation), _variance(sigma)
     g.require_numbers()
     if method not in METHODS:
         raise InputError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     features, response = real_array("x", x, ndim=2), real_array("y", y, ndim=1)
-    source = Source.of(features, response, groups=_groups(features.shape[1] if features.ndim == 2 else 1))
+    source = Source.of(features, response, groups=_groups(features.shape[1]))
     n, d = features.shape
     if k > d:
         raise InputError(f"k: expected at most as many experts as features, {d}, got {k}")
@@ -145,27 +130,39 @@ def _recover(
     centred = features if whitening is None else features - whitening.mean
     candidates = []
     for found in experts:
-        tell(f"gate: {found.name}")
-        lengths = g.name == "linear" and _has_lengths(found, polish)
-        own = found.components.scaled(lengths)
-        regressors = own if whitening is None else whitening.back(own)
-        # Where EM on everything follows, the gate's is but its start.
-        limit = SHORT if polish else LONG
-        means = g.function(centred @ regressors.T)
-        gate = fit_gate(centred, response, means, intercept=intercept, max_iterations=limit)
-        polished: Polished | None = None
-        if polish:
-            tell(f"polish: {found.name}")
-            clear = found.spectrum.supported >= k and gate.reason in ("converged", "max_iterations")
-            polished = polish_experts(centred, response, g, regressors, gate, intercept, both=not clear)
-        # In standard coordinates.
-        z, seen = (centred, gate.coefficients) if whitening is None else whitening.standard(centred, gate.coefficients)
-        bias = tilt_bias(z, own, seen, gate.intercepts)
-        bias = bias if whitening is None else whitening.back(bias)
-        candidates.append(Candidate(found, lengths, regressors, gate, polished, bias))
+        candidates.append(_candidate(found, g, centred, response, whitening, intercept, polish, tell))
     best = max(candidates, key=lambda c: c.log_likelihood)
     vanishing = vanishing_moments(plain, p, variance is None, seed)
     return Recovery(g, n, sigma, best, tuple(candidates), law, whitening, vanishing, tuple(warnings))
+
+
+def _candidate(
+    found: Experts,
+    g: Activation,
+    x: Array,
+    y: Array,
+    whitening: Whitening | None,
+    intercept: bool,
+    polish: bool,
+    tell: Callable[[str], None],
+) -> Candidate:
+    """What the later stages make of one kind of moments' experts; x less its mean, (n, d), not whitened."""
+    lengths = g.name == "linear" and _has_lengths(found, polish)
+    own = found.components.scaled(lengths)
+    regressors = own if whitening is None else whitening.back(own)
+    tell(f"gate: {found.name}")
+    # Where EM on everything follows, the gate's is but its start.
+    limit = SHORT if polish else LONG
+    gate = fit_gate(x, y, g.function(x @ regressors.T), intercept=intercept, max_iterations=limit)
+    polished: Polished | None = None
+    if polish:
+        tell(f"polish: {found.name}")
+        clear = found.spectrum.supported >= found.k and gate.reason in ("converged", "max_iterations")
+        polished = polish_experts(x, y, g, regressors, gate, intercept, both=not clear)
+    # In standard coordinates.
+    z, seen = (x, gate.coefficients) if whitening is None else whitening.standard(x, gate.coefficients)
+    bias = tilt_bias(z, own, seen, gate.intercepts)
+    return Candidate(found, lengths, regressors, gate, polished, bias if whitening is None else whitening.back(bias))
 
 
 # Arguments ---------------------------------------------------------------------------------------------------
