@@ -17,6 +17,8 @@ class Algorithm(ABC):
     """Iterates θ -> step(θ, law). `monotone`: the theory says that L never increases along its iterates."""
 
     monotone = True
+    #: passes over the rows that a step takes, where it does not use `evaluate` (mini-batches)
+    passes_per_step: float | None = None
 
     def __init__(self, model: Model, penalty: Penalty | None = None) -> None:
         self.model, self.penalty = model, penalty

@@ -9,7 +9,7 @@ from moe_theory.algorithms.maximise import complete_gradient
 from moe_theory.errors import DegenerateError
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
-from moe_theory.operators import gradient, objective
+from moe_theory.operators import objective
 from moe_theory.validation import Array, positive_number, whole_number
 
 
@@ -28,10 +28,11 @@ class GradientDescent(Algorithm):
 
     def step(self, theta: Array, law: Law) -> Array:
         """One gradient step; DegenerateError if backtracking finds none."""
-        g = gradient(self.model, law, theta)
+        at = self.evaluate(theta, law)
+        g = at.gradient
         if self.step_size is not None:
             return theta - self.step_size * g
-        here, slope, step = self.evaluate(theta, law).objective, float(np.sum(g * g)), 2 * self._trial
+        here, slope, step = at.objective, float(np.sum(g * g)), 2 * self._trial
         slack = law.accuracy * (1 + abs(here))
         while objective(self.model, law, theta - step * g) > here - step * slope / 4 + slack:
             step /= 2

@@ -25,6 +25,7 @@ class StochasticGradient(Algorithm):
     """
 
     monotone = False
+    passes_per_step = 1.0
 
     def __init__(
         self,

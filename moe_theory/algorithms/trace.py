@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from moe_theory.algorithms.base import Algorithm
 from moe_theory.errors import DegenerateError
-from moe_theory.laws.rows import Coordinates, Law
+from moe_theory.laws.rows import Coordinates, Law, tally
 from moe_theory.model import Model
 from moe_theory.operators import kl
 from moe_theory.validation import Array, positive_number, whole_number
@@ -37,7 +37,8 @@ class Trace:
     seconds: wall time at which each iterate was known, (T+1,). reason: converged (gradient norm below the tolerance, or
     at rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
     nonfinite, degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate,
-    (m q, m q), or (p, p) on the learnt entries. accuracy: of the law. inner_residual: each M-step's Newton decrement
+    (m q, m q), or (p, p) on the learnt entries. passes: over the law's rows until each iterate was known with L and
+    ∇L there, (T+1,); those for divergences and the stopping test, and L where no step needs it, are not counted. accuracy: of the law. inner_residual: each M-step's Newton decrement
     over its aim, (T,), not a number where an algorithm has none. label, rows: where it is degenerate; bounded:
     whether the likelihood has a finite supremum there.
     """
@@ -59,6 +60,7 @@ class Trace:
     label: int | None = None
     rows: tuple[int, ...] = ()
     bounded: bool = True
+    passes: Array = field(default_factory=lambda: np.empty(0))
 
     def __repr__(self) -> str:
         return f"<Trace of {self.algorithm}: {self.reason}, {self.iterations} iterations, L {self.objective[-1]:.10g}>"
@@ -141,8 +143,10 @@ def _iterate(
     callback: Callable[[int, float], None] | None,
 ) -> Trace:
     local_model = algorithm.model
-    clock = time.perf_counter()
+    clock, begun = time.perf_counter(), tally.passes
     at = algorithm.evaluate(theta, law)
+    own = algorithm.passes_per_step
+    passes = [float(tally.passes - begun) if own is None else 0.0]
     thetas, objective, gradients, seconds = (
         [theta],
         [at.objective],
@@ -183,6 +187,7 @@ def _iterate(
                 message, label, rows = str(error), error.label, error.rows
                 reason = "degenerate" if reason == "converged" else reason
             break
+        begun = tally.passes
         try:
             theta = algorithm.step(theta, law)
             if np.isfinite(theta).all():
@@ -191,6 +196,7 @@ def _iterate(
             reason, message, label, rows = "degenerate", str(error), error.label, error.rows
             bounded = error.bounded
             break
+        passes.append(passes[-1] + (tally.passes - begun if own is None else own))
         inner.append(float(getattr(algorithm, "inner_residual", np.nan)))
         if not np.isfinite(theta).all():
             reason, message = "nonfinite", "the step is not finite"
@@ -232,4 +238,5 @@ def _iterate(
         label,
         rows,
         bounded,
+        np.array(passes[: len(thetas)]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -74,6 +75,15 @@ class Coordinates:
         return white if self.factor is None else np.linalg.solve(self.factor.T, white.T).T
 
 
+class _Tally(threading.local):
+    """Passes over rows that this thread has begun."""
+
+    passes = 0
+
+
+tally = _Tally()
+
+
 class Rows:
     """Weighted rows that can be passed over again and again, block by block.
 
@@ -98,16 +108,18 @@ class Rows:
         self._known: dict[Any, Any] = {}
 
     def __iter__(self) -> Iterator[Block]:
-        return iter(self._blocks())
+        return iter(self.blocks)
 
     @property
     def blocks(self) -> Iterable[Block]:
         """A pass over the rows: a list for a table, else an iterator."""
+        tally.passes += 1
         return self._blocks()
 
     @property
     def covariates(self) -> Iterable[Block]:
         """A pass over the law of x alone."""
+        tally.passes += 1
         return self._covariates()
 
     def once(self, key: Any, compute: Callable[[], Any]) -> Any:
