@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,19 +11,11 @@ from matplotlib.ticker import MaxNLocator
 
 from moe_theory.algorithms.trace import Trace
 from moe_theory.analysis.rates import RatePrediction
+from moe_theory.report.style import Picture
 from moe_theory.validation import Array
 
 INK, ITERATES, GAP, BOUND = "#333333", "#0b6e99", "#b3541e", "#8a8a8a"
 THIRD = "#6a4c93"
-
-
-class Picture(Figure):
-    """A figure that shows itself in Jupyter without pyplot."""
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=110)
-        return buffer.getvalue()
 
 
 def rate_figure(
