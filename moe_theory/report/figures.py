@@ -56,8 +56,11 @@ def rate_points(trace: Trace, prediction: RatePrediction, limit: Array | None = 
     gap = np.where(gap > 0, gap, NAN)
     rates = (prediction.lambda_max, prediction.gap, prediction.bound)
     lines = [_power(values, last // 3, rate) for values, rate in zip((distance, gap, gap), rates, strict=True)]
-    columns = np.stack([distance, gap, *lines], axis=1)[: last + 1]
-    return [RatePoint(t, *row, prediction.lambda_max) for t, row in enumerate(columns.tolist())]
+    columns = [values[: last + 1].tolist() for values in (distance, gap, *lines)]
+    return [
+        RatePoint(t, r, g, far, near, bound, float(prediction.lambda_max))
+        for t, (r, g, far, near, bound) in enumerate(zip(*columns, strict=True))
+    ]
 
 
 def draw_rate(points: Sequence[RatePoint], title: str) -> Picture:
@@ -112,7 +115,8 @@ def race_points(
         gap = gap[: _last_above(gap, 1e-13) + 1]
         rate = (contractions or {}).get(label, NAN)
         line = _power(gap, (len(gap) - 1) // 3, rate)
-        found += [RacePoint(label, t, *row, rate) for t, row in enumerate(np.stack([gap, line], axis=1).tolist())]
+        pairs = zip(gap.tolist(), line.tolist(), strict=True)
+        found += [RacePoint(label, t, value, near, float(rate)) for t, (value, near) in enumerate(pairs)]
     return found
 
 

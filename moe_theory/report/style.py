@@ -169,8 +169,8 @@ def plain(axes: Axes) -> None:
     ink(axes)
 
 
-def ink(axes: Axes) -> None:
-    """Letters and ticks, of a colour bar or a second axis too."""
+def ink(axes: Any) -> None:
+    """Letters and ticks of a panel, a colour bar or a second axis."""
     look = theme_of(axes)
     for spine in axes.spines.values():
         spine.set(color=look.soft, linewidth=0.7)
@@ -183,7 +183,7 @@ def ink(axes: Axes) -> None:
         axis.get_offset_text().set(color=look.ink, fontsize=SMALL)
 
 
-def theme_of(axes: Axes) -> Theme:
+def theme_of(axes: Any) -> Theme:
     """Of the picture it is in; of another figure, the current one."""
     found = getattr(axes.figure, "theme", None)
     return found if isinstance(found, Theme) else current()
@@ -218,7 +218,7 @@ def bound(axes: Axes, x: Any, y: Any, slot: int | None = None, label: str | None
     """Dash-dotted: what is proved. Its label says "bound"; slot: None for one that belongs to no series."""
     look = theme_of(axes)
     return _line(
-        axes, x, y, "bound", label, {"color": look.soft if slot is None else look.deep(slot), "zorder": 3.5} | changes
+        axes, x, y, "bound", label, {"color": look.soft if slot is None else look.colour(slot), "zorder": 3.5} | changes
     )
 
 
