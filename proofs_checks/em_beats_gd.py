@@ -7,21 +7,18 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import sympy as sp
 from matplotlib.figure import Figure
 
 from moe_theory.algorithms import EM, GradientDescent, GradientEM, Trace, run
 from moe_theory.analysis.snr import planar_truth
 from moe_theory.analysis.symmetry import distance
-from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting, at_least, identity, note
+from moe_theory.claims import Claim, Evidence, Hypothesis, Mutant, Setting, at_least, note
 from moe_theory.laws import MonteCarlo, Population
 from moe_theory.model import Model
 from moe_theory.operators import complete_information, missing_information, missing_information_matrix
 from moe_theory.report.figures import race_figure
 from moe_theory.validation import Array
 from moe_theory.zoo import symmetric_linear, symmetric_logistic
-from proofs_checks.separable import em_objective
-from proofs_checks.shared import primed
 
 GRID = [(b, c, a) for b in (0.5, 1.0, 2.0, 4.0) for c in (0.5, 2.0) for a in (0.0, 90.0)]
 LOW = [(0.1, 0.1, 90.0), (0.1, 0.5, 90.0), (0.2, 0.3, 90.0), (0.25, 0.1, 90.0)]
@@ -107,17 +104,6 @@ def field_of(seed: int, rows: int) -> Field:
 
 
 def check(setting: Setting, claimed: Race) -> Iterator[Evidence]:
-    for theory in setting.theories:
-        move = primed(theory.model)
-        q = em_objective(theory, sp.Matrix(list(move.values())), sp.Matrix(theory.model.learnt))
-        back = {there: here for here, there in move.items()}
-        slope = [q.diff(phi).subs(back) for phi in move.values()]
-        gradient = [-d for d in theory.score]
-        what = (
-            r"$\nabla_\varphi Q(\varphi|\theta)$ at $\varphi=\theta$ less $\nabla L(\theta)$: one step of gradient EM"
-            r" is gradient descent"
-        )
-        yield identity(theory.model, what, [a - b for a, b in zip(slope, gradient, strict=True)])
     model = claimed.model()
     margins = [claimed.rival(condition) - rate**claimed.power for rate, condition in _rates(model, claimed.low)]
     worst, grid = int(np.argmin(margins)), LOW if claimed.low else GRID

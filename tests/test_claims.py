@@ -35,6 +35,7 @@ THEORY = [
     "snr",
     "signal-gives-rate",
     "em-beats-gd",
+    "gradient-em-is-gd",
 ]
 PRINTED = [
     "printed-likelihood",

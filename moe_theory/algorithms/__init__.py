@@ -2,6 +2,7 @@
 
 from moe_theory.algorithms.annealed import AnnealedEM
 from moe_theory.algorithms.base import Algorithm
+from moe_theory.algorithms.block_gradient import BlockGradientEM
 from moe_theory.algorithms.em import EM, GeneralisedEM
 from moe_theory.algorithms.gradient import GradientDescent, GradientEM
 from moe_theory.algorithms.mirror_descent import MirrorDescent
@@ -15,6 +16,7 @@ __all__ = [
     "LBFGS",
     "Algorithm",
     "AnnealedEM",
+    "BlockGradientEM",
     "GeneralisedEM",
     "GradientDescent",
     "GradientEM",
