@@ -24,7 +24,7 @@ from moe_theory.sums import average, total
 from moe_theory.validation import Array
 
 WIDE = 256  # features from which on curvature is a bound that is formed once, not at every θ
-DENSE = 3000  # coefficients up to which a metric is formed
+DENSE = 600  # coefficients up to which a metric is formed
 FAMILIES = ("binomial", "multinomial")  # whose curvature is bounded
 
 
@@ -100,6 +100,11 @@ class Bound:
         values, vectors = rows.once("gram's eigenvectors", lambda: np.linalg.eigh(_gram(rows)))
         s = plan.structure
         return cls(values, vectors, (*(s.expert(z) for z in range(s.k)), s.gate), float(np.max(ridge, initial=0.0)))
+
+    @property
+    def largest(self) -> float:
+        """M's largest eigenvalue: a step of gradient descent of less than twice its inverse never raises L."""
+        return 0.5 * float(self.values[-1]) + self.ridge
 
     def solve(self, g: Array) -> Array:
         """M^{-1} g for g (m, D)."""

@@ -35,7 +35,7 @@ class Columns(Finite):
         dtype: DTypeLike = np.float64,
         threads: int = 1,
     ) -> None:
-        self._threads = whole_number("threads", threads, least=1)
+        self.threads = whole_number("threads", threads, least=1)
         if np.dtype(dtype) == np.float32:
             self.accuracy = 1e-8  # of L: rounding of single rows, of 1e-7, averages out
         widths = [p.shape[1] if isinstance(p, np.ndarray) and p.ndim == 2 else 1 for p in pieces]
@@ -57,7 +57,7 @@ class Columns(Finite):
 
     @cached_property
     def _rows(self) -> Rows:
-        return Rows(self.dimension, lambda: self.blocks, threads=self._threads)
+        return Rows(self.dimension, lambda: self.blocks, threads=self.threads)
 
     @property
     def blocks(self) -> list[Block]:
