@@ -69,8 +69,8 @@ class Plan:
             "rows": self.rows,
             "threads": self.threads,
         }
-        base |= {"method": method, "start": start, "seed": seed, "setting": setting, "ridge": self.ridge}
-        return base | {"passes": self.passes, "tuning": False} | changes
+        base |= {"method": method, "start": start, "seed": seed, "setting": setting}
+        return base | {"ridge": self.ridge, "passes": self.passes, "tuning": False} | changes
 
     def tuning(self) -> list[dict[str, Any]]:
         """Every setting of every method that has several, on the first seed, from an informed and from a small
