@@ -39,7 +39,8 @@ class Run:
     followed), or "unknown". reason: of the trace, or "passes". passes, seconds: spent (the seconds in a second run of
     the same steps and nothing else). gap: L - L(maximum) at the end, in nats per row; error: distance to the maximum
     modulo symmetry, error_truth: to the truth. predicted: contraction of the iterates near the maximum; measured: of
-    the gap's square root over its last decades. goal_*: until the gap is at most GOAL, infinite if never.
+    EM's by `measure_rate`, else of the gap's square root over its last decades. goal_*: until the gap is at most GOAL,
+    infinite if never.
     """
 
     run: int

@@ -22,8 +22,6 @@ TITLES = {"symmetric-linear": "Symmetric linear experts", "symmetric-logistic": 
 SLOTS = {name: slot for slot, name in enumerate(METHODS)}
 FLOOR = {"gap": 1e-12, "error": 1e-6}
 SETTLED = 0.6  # share of a run's iterations, its last ones, over which the predicted line is drawn
-    1e-3  # share of the gap at the start from which on a predicted line is drawn, at the latest from its last third
-)
 
 
 def synthetic_figures(tables: Tables) -> dict[str, Picture]:
@@ -57,9 +55,8 @@ def curves_figure(tables: Tables, model: str, quantity: str = "gap") -> Picture:
             panel.set_xlabel(UNITS[unit])
         level = "gap, nats per row" if quantity == "gap" else "distance"
         axes[i, 0].set_ylabel(f"‖β*‖ = {beta:g}\n{level}")
-    heading(
-        picture, f"{TITLES.get(model, model)}: {'likelihood gap, L − L(maximum)' if quantity == 'gap' else 'distance to the maximum, modulo symmetry'}"
-    )
+    what = "likelihood gap, L − L(maximum)" if quantity == "gap" else "distance to the maximum, modulo symmetry"
+    heading(picture, f"{TITLES.get(model, model)}: {what}")
     _legend(axes[0, 0], [m for m in METHODS if any(run.method == m for run in own)], quantity)
     picture.rows = {"runs": tables.runs, "curves": tables.points}
     return picture
