@@ -16,6 +16,7 @@ from moe_theory.cli.fit import fit
 from moe_theory.cli.rate import rate
 from moe_theory.cli.recover import recover_command
 from moe_theory.cli.refute import refute
+from moe_theory.cli.reproduce import reproduce
 from moe_theory.cli.snr import snr
 from moe_theory.cli.verify import verify
 from moe_theory.errors import MoeTheoryError
@@ -27,7 +28,7 @@ def cli() -> None:
     """Verify the theory of learning mixtures of experts."""
 
 
-for command in (verify, refute, derive, rate, snr, fit, recover_command, certify, check):
+for command in (verify, refute, derive, rate, snr, fit, recover_command, reproduce, certify, check):
     cli.add_command(command)
 
 

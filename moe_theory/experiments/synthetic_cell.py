@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,10 @@ import numpy as np
 
 from moe_theory.algorithms import EM, Squarem, Trace, run
 from moe_theory.analysis.contractions import Curvature
-from moe_theory.analysis.rates import predict_rate
+from moe_theory.analysis.rates import measure_rate, predict_rate
 from moe_theory.analysis.snr import planar_truth
 from moe_theory.analysis.symmetry import distance, nearest
-from moe_theory.errors import MoeTheoryError
+from moe_theory.errors import InputError, MoeTheoryError
 from moe_theory.experiments.curve import clocked, contraction, reached, thinned
 from moe_theory.experiments.methods import METHODS, POPULATION, Method, best_step
 from moe_theory.experiments.synthetic import check_start
@@ -242,11 +243,19 @@ class _Table:
                 "iterations": last,
                 **final,
                 "predicted": predicted,
-                "measured": float(np.sqrt(contraction(gaps, HIGH, LOW))) if judged else float("nan"),
+                "measured": _measured(method, trace, gaps) if judged else float("nan"),
                 **{f"goal_{unit}": reached(x, gaps, GOAL) for unit, x in units.items()},
             }
         )
         self.points += points if shown else []
+
+
+def _measured(method: Method, trace: Trace, gaps: Array) -> float:
+    """EM's contraction by `measure_rate`, where the run went far enough; else the slope of the gap."""
+    if method.name == "em" and trace.converged:
+        with contextlib.suppress(InputError):
+            return measure_rate(trace).iterates
+    return float(np.sqrt(contraction(gaps, HIGH, LOW)))
 
 
 def _end(trace: Trace, gaps: Array, last: int) -> str:

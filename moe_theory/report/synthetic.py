@@ -21,9 +21,7 @@ UNITS = {"iteration": "iterations", "passes": "passes over the rows", "seconds":
 TITLES = {"symmetric-linear": "Symmetric linear experts", "symmetric-logistic": "Symmetric logistic experts"}
 SLOTS = {name: slot for slot, name in enumerate(METHODS)}
 FLOOR = {"gap": 1e-12, "error": 1e-6}
-ANCHOR = (
-    1e-3  # share of the gap at the start from which on a predicted line is drawn, at the latest from its last third
-)
+SETTLED = 0.6  # share of a run's iterations, its last ones, over which the predicted line is drawn
 
 
 def synthetic_figures(tables: Tables) -> dict[str, Picture]:
@@ -55,11 +53,10 @@ def curves_figure(tables: Tables, model: str, quantity: str = "gap") -> Picture:
         for unit, panel in zip(UNITS, axes[i], strict=True):
             _curves(panel, tables, at, unit, quantity)
             panel.set_xlabel(UNITS[unit])
-        level = "L − L(maximum), nats per row" if quantity == "gap" else "distance to the maximum"
+        level = "gap, nats per row" if quantity == "gap" else "distance"
         axes[i, 0].set_ylabel(f"‖β*‖ = {beta:g}\n{level}")
-    heading(
-        picture, f"{TITLES.get(model, model)}: {'likelihood gap' if quantity == 'gap' else 'error modulo symmetry'}"
-    )
+    what = "likelihood gap, L − L(maximum)" if quantity == "gap" else "distance to the maximum, modulo symmetry"
+    heading(picture, f"{TITLES.get(model, model)}: {what}")
     _legend(axes[0, 0], [m for m in METHODS if any(run.method == m for run in own)], quantity)
     picture.rows = {"runs": tables.runs, "curves": tables.points}
     return picture
@@ -162,12 +159,10 @@ def _line(points: Sequence[Point], unit: str, quantity: str) -> tuple[np.ndarray
 
 
 def _expected(points: Sequence[Point], rate: float, unit: str, quantity: str) -> tuple[Any, Any] | None:
-    """The predicted line through a run: from where its gap is a small share of the first (or its last third) on."""
+    """The predicted line through a run: over the last `SETTLED` of its iterations."""
     if not 0 < rate < 1 or len(points) < 4:
         return None
-    gap = np.array([point.gap for point in points])
-    settled = np.flatnonzero(gap <= ANCHOR * gap[0])
-    first = min(int(settled[0]) if len(settled) else len(points), 2 * len(points) // 3)
+    first = next(i for i, p in enumerate(points) if p.iteration >= (1 - SETTLED) * points[-1].iteration)
     t, x, y = (
         np.array([getattr(p, key) for p in points[first:]], dtype=float) for key in ("iteration", unit, quantity)
     )
