@@ -85,9 +85,7 @@ def _curve(axes: Axes, runs: Sequence[Sequence[Step]], axis: str, score: str, me
     x, y = np.median(table(axis), axis=0), table(score)
     kept = x > 0
     slot, thin = LOOKS[method]
-    changes = (
-        {"linewidth": 1.0, "marker": "", "color": style.theme_of(axes).colour(slot)} if thin else {"linewidth": 1.8}
-    )
+    look = {"linewidth": 1.0, "marker": "", "color": style.theme_of(axes).colour(slot)} if thin else {"linewidth": 1.8}
     middle = np.mean(y, axis=0)
     style.measured(axes, x[kept], middle[kept], slot, CONTESTANTS[method].label, **look)
     if len(runs) > 1:
