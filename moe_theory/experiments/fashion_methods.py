@@ -30,7 +30,7 @@ class Contestant:
 
 
 # In units of 1/Λ, Λ the largest eigenvalue of Böhning's bound: below 2 a step of gradient descent never raises L.
-STEPS = (1.0, 4.0, 12.0, 18.0, 24.0, 36.0, 48.0)
+STEPS = (1.0, 4.0, 12.0, 18.0, 24.0, 36.0, 48.0, 72.0)
 
 CONTESTANTS: dict[str, Contestant] = {
     "em": Contestant(
