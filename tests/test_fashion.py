@@ -78,7 +78,7 @@ def test_a_folder_of_ones_own(folder: Path) -> None:
     assert found.name == f"the idx files in {folder}"  # not called Fashion-MNIST, which it is not
     assert found.train.shape == (30, 16) and found.test.shape == (12, 16) and found.shape == (4, 4)
     assert found.train.dtype == np.float32 and found.train.min() >= -1 and found.train.max() <= 1
-    raw = read_idx(folder / "train-images-idx3-ubyte.gz", 3)[0].reshape(30, -1)
+    raw = read_idx(folder / "train-images-idx3-ubyte.gz", 3)[0].reshape(30, -1).astype(float)
     np.testing.assert_allclose(found.train, 2 * raw / 255 - 1, atol=1e-6)
     inverted = (255 - raw) / 127.5 - 1
     np.testing.assert_allclose(-found.train, inverted, atol=1e-6)  # to invert is to change the sign
@@ -87,7 +87,7 @@ def test_a_folder_of_ones_own(folder: Path) -> None:
 
 
 def test_wrong_folders(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected the folder of the four idx files, got .*nowhere"):
+    with pytest.raises(InputError, match=r"expected the folder of the four idx files, got .*nowhere"):
         fashion_mnist(tmp_path / "nowhere")
     labels = folder / "train-labels-idx1-ubyte"
     labels.write_bytes(idx_bytes(np.full(30, 11)))
@@ -97,7 +97,7 @@ def test_wrong_folders(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a label for each train image, got 29 for 30"):
         fashion_mnist(folder)
     labels.unlink()
-    with pytest.raises(InputError, match="expected train-labels-idx1-ubyte or .*gz in .*found neither"):
+    with pytest.raises(InputError, match=r"expected train-labels-idx1-ubyte or .*gz in .*found neither"):
         fashion_mnist(folder)
 
 
