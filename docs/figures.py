@@ -142,7 +142,7 @@ def main() -> None:
                 raise mt.InputError("--measure: gridlock is measured by python -m benchmarks.gridlock")
             TABLES.mkdir(exist_ok=True)
             for (path, _), rows in zip(drawn.tables, drawn.measure(), strict=True):
-                write_rows(path, rows)
+                write_rows(path, rows, digits=8)
         for name in wanted:
             tables = FIGURES[name].read()
             for theme, ending in (("light", ""), ("dark", "-dark")):

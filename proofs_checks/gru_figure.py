@@ -104,7 +104,7 @@ def _draw_chord(axes: Axes, points: Sequence[ChordPoint]) -> None:
     inside = (u + zero * v, float(np.tanh(u + zero * v)))
     style.note(axes, f"inside, $J=0$\nat $r={zero:.3f}$ only", inside, (24, -34), arrowprops=arrow)
     style.note(axes, "$r=0$", (u, float(np.tanh(u))), (-4, 5), ha="right")
-    style.note(axes, "$r=1$", (u + v, float(np.tanh(u + v))), (0, -12), ha="center")
+    style.note(axes, "$r=1$", (u + v, float(np.tanh(u + v))), (5, -10))
     axes.set_ylim(-1.12, 1.12)
     style.names(axes, r"$u + rv$, for $r$ from 0 to 1", "candidate state")
     style.title(axes, f"A chord of tanh, $u={u:g}$, $v={v:g}$")

@@ -76,8 +76,7 @@ def draw_certificate(points: Sequence[CertificatePoint], title: str) -> Picture:
         style.bound(axes, radii, shown, slot, label, marker=marker, markersize=3.4, linewidth=1.4)
     style.measured(axes, radii, found, 1, "largest found by search (no proof)", markevery=1, linewidth=1.6)
     if top >= 1:
-        style.reference(axes, [0, radii[-1]], [1.0, 1.0])
-        style.note(axes, "1: no linear rate above", (radii[-1], 1.0), (-3, 2), ha="right")
+        style.reference(axes, [0, radii[-1]], [1.0, 1.0], "1: no linear rate above")
     if np.isfinite(own.lambda_upper):
         at = rf"$\lambda_{{\max}}(M)\leq {at_least(own.lambda_upper, 3)}$ for $r={at_most(own.certified_radius, 3)}$"
         point: dict[str, Any] = {"marker": "D", "markersize": 6, "markeredgecolor": look.paper, "zorder": 5}

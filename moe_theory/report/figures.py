@@ -78,7 +78,7 @@ def draw_rate(points: Sequence[RatePoint], title: str) -> Picture:
     style.predicted(axes, t, near, 1, rf"predicted $\lambda_{{\max}}^{{2t}}$, $\lambda_{{\max}}^2={rate**2:.4f}$")
     style.bound(axes, t, bound, None, r"bound on the gap, $(1-\alpha)^t$ with $\alpha$ at $\theta^*$")
     axes.set_yscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     style.names(axes, "EM iteration $t$", r"distance in the metric $\nabla^2\! A$ ($\sqrt{\mathrm{nats}}$); gap (nats)")
     style.title(axes, title)
     style.legend(axes)
@@ -132,7 +132,7 @@ def draw_race(points: Sequence[RacePoint], title: str) -> Picture:
             told = f"predicted contraction {own[0].contraction:.3g}"
             style.predicted(axes, t, [p.predicted for p in own], slot, told)
     axes.set_yscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     style.names(axes, "iteration $t$", f"{GAP} (nats)")
     style.title(axes, title)
     style.legend(axes)
@@ -166,7 +166,7 @@ def order_points(series: Mapping[str, tuple[Array, Array, Array | None]]) -> lis
     ]
 
 
-def draw_order(points: Sequence[OrderPoint], title: str, xlabel: str, ylabel: str) -> Picture:
+def draw_order(points: Sequence[OrderPoint], title: str, xlabel: str, ylabel: str, told: str) -> Picture:
     """The figure of such a table."""
     picture, axes = style.panel(height=3.2)
     picture.rows = {"order": list(points)}
@@ -176,7 +176,7 @@ def draw_order(points: Sequence[OrderPoint], title: str, xlabel: str, ylabel: st
         style.measured(axes, x, shown, slot, label, markevery=1, markersize=4.4, linewidth=1.4)
         if any(np.isfinite(p.predicted) for p in own):
             style.predicted(axes, x, [p.predicted for p in own], slot)
-    style.predicted(axes, [], [], label="as predicted", color=picture.theme.ink)
+    style.predicted(axes, [], [], label=told, color=picture.theme.ink)
     axes.set(xscale="log", yscale="log")
     style.names(axes, xlabel, ylabel)
     style.title(axes, title)
@@ -185,11 +185,15 @@ def draw_order(points: Sequence[OrderPoint], title: str, xlabel: str, ylabel: st
 
 
 def order_figure(
-    series: Mapping[str, tuple[Array, Array, Array | None]], title: str, xlabel: str, ylabel: str
+    series: Mapping[str, tuple[Array, Array, Array | None]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    told: str = "as predicted",
 ) -> Picture:
     """Series, label: (x, measured, predicted or None), on logarithmic axes. A measured 0 is shown at the least double
-    precision can tell of 1."""
-    return draw_order(order_points(series), title, xlabel, ylabel)
+    precision can tell of 1. told: what the dashed lines are called."""
+    return draw_order(order_points(series), title, xlabel, ylabel, told)
 
 
 def _power(values: Array, start: int, rate: float) -> Array:

@@ -63,11 +63,11 @@ def phase_map(found: Map, title: str | None = None) -> Picture:
 def draw_map(points: Sequence[MapPoint], title: str | None = None) -> Picture:
     """The figure of such a table; InputError as `phase_map`."""
     betas, gates, angles = (sorted({getattr(p, name) for p in points}) for name in ("beta", "gate", "angle"))
-    model, alpha = points[0].model, points[0].alpha
     # Where there is enough besides 0, axes are logarithmic and leave it out.
     betas, gates = (positive if len(positive := [v for v in on if v > 0]) > 1 else on for on in (betas, gates))
     if min(len(betas), len(gates)) < 2:
         raise InputError("map: expected two ‖β*‖ and two ‖w*‖ at least to draw")
+    model, alpha = points[0].model, points[0].alpha
     level = 1 - alpha
     values = {(p.beta, p.gate, p.angle): p for p in points}
     wide = style.COLUMN if len(angles) < 2 else style.PAGE
@@ -159,13 +159,14 @@ def asymptote_points(found: Map, gate: float, angle: float) -> list[AsymptotePoi
         else:
             shown = np.logical_and.accumulate((near & (line < (1.0 if model.response.values else 1.05)))[::-1])[::-1]
         label = f"predicted, {regime}: {_formula(regime, asymptote, bool(model.response.values))}"
-        made += [AsymptotePoint(regime, label, *pair) for pair in _pairs(fine[shown], line[shown])]
+        pairs = _pairs(fine[shown], line[shown]) or [(float(b[0]), NAN)]  # said, if not drawn
+        made += [AsymptotePoint(regime, label, *pair) for pair in pairs]
         off = np.abs(value - np.array([asymptote.at(regime, model, float(x)) for x in b]))
         side = (off < 0.3) & (off > 1e-7) & np.interp(b, fine, shown).astype(bool)
         apart += [AsymptotePoint(f"off-{regime}", label, *pair) for pair in _pairs(b[side], off[side])]
     if model == symmetric_linear():
         bound = np.array([rate_bound(model, float(x), gate) for x in fine])
-        pairs = _pairs(fine[bound < 1], bound[bound < 1])
+        pairs = _pairs(fine[bound < 1], bound[bound < 1]) or [(float(b[0]), NAN)]
         made += [AsymptotePoint("bound", "proved bound, any angle", *pair) for pair in pairs]
     return made + apart
 

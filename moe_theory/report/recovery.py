@@ -113,19 +113,19 @@ def _spectrum(axes: Axes, points: Sequence[SpectrumPoint]) -> None:
     style.names(
         axes, "rank of the eigenvalue" + _first(points[0].total), r"eigenvalue of $\mathrm{E}[P_2(y)S_2(x)]/c_2$"
     )
-    style.legend(axes, below=False, loc="upper right")
+    style.legend(axes)
 
 
 def _regressors(axes: Axes, points: Sequence[RegressorPoint]) -> None:
     look, k = style.theme_of(axes), max(p.expert for p in points)
     names = list(dict.fromkeys(p.feature for p in points))
-    places = np.arange(len(names))
+    places, alone = np.arange(len(names)), {"linestyle": "none", "markevery": 1, "markersize": 3.4}
     for i in range(k):
         own = [p for p in points if p.expert == i + 1]
         x = places + (i - (k - 1) / 2) * 0.6 / k
         ends = np.array([(p.low, p.high) for p in own]).T
         axes.vlines(x, *ends, color=look.pale(i), linewidth=1.8, zorder=2)
-        style.measured(axes, x, [p.value for p in own], i, f"measured, expert {i + 1}", linestyle="none", markevery=1)
+        style.measured(axes, x, [p.value for p in own], i, f"measured, expert {i + 1}", **alone)
         if np.isfinite([p.truth for p in own]).any():
             diamond: dict[str, Any] = {"marker": "D", "markersize": 5.5, "markeredgewidth": 0.7}
             diamond |= {"markerfacecolor": "none", "markeredgecolor": look.ink, "linestyle": "none", "markevery": 1}
@@ -138,7 +138,7 @@ def _regressors(axes: Axes, points: Sequence[RegressorPoint]) -> None:
     sure = any(np.isfinite(p.low) for p in points)
     shown = "feature" + _first(points[0].total)
     style.names(axes, shown, "entry of the regressor" + (", with its 95% interval" if sure else ""))
-    style.legend(axes, columns=min(k + 1, 4), loc="outside lower right")
+    style.legend(axes, columns=2, loc="outside lower right")
 
 
 def _first(count: int) -> str:

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import MaxNLocator
 
 from moe_theory.errors import InputError
 
@@ -32,7 +33,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 COLUMN, PAGE = 3.4, 7.0  # inches: widths of a column and of a page
 TITLE, TEXT, SMALL = 8.5, 8.0, 7.5  # points
 # A predicted line is to be seen on the measured one that it predicts: ink, nearly, on a colour paler than its markers.
-PALER, DEEPER = 0.3, 0.85
+PALER, DEEPER = 0.35, 0.85
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ DARK = Theme(
     "#e6e6e1",
     "#a3a8af",
     "#3a3f45",
-    ("#78aeff", "#db7a35", "#3fe0a0", "#ffc2e0", "#d8ec5a", "#9270ff", "#9a9792", "#dd3a64"),
+    ("#78aeff", "#db7a35", "#3fe0a0", "#ffc2e0", "#c2d64a", "#9270ff", "#9a9792", "#dd3a64"),
 )
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
@@ -150,6 +151,8 @@ def panels(
     made = picture.subplots(rows, columns, squeeze=False, **options)
     for axes in made.flat:
         plain(axes)
+        # So few that their labels do not touch.
+        axes.xaxis.set_major_locator(MaxNLocator(max(3, round(1.9 * width / columns)), steps=[1, 2, 2.5, 5, 10]))
     return picture, made
 
 
@@ -286,7 +289,7 @@ def legend(axes: Axes, columns: int = 1, below: bool = True, **changes: Any) -> 
         shown = {"facecolor": look.paper, "edgecolor": "none", "framealpha": 0.85}
         return axes.legend(**(style | shown | changes))
     handles, labels = axes.get_legend_handles_labels()
-    room = axes.figure.get_figwidth() * 72 / columns - 4.4 * SMALL  # type: ignore[union-attr]
+    room = axes.figure.get_figwidth() * 72 / columns - 5.2 * SMALL  # type: ignore[union-attr]
     style |= {"loc": "outside lower left", "frameon": False, "handles": handles}
     style["labels"] = [folded(label, room, SMALL) for label in labels]
     return axes.figure.legend(**(style | changes))
