@@ -112,7 +112,9 @@ def test_backtracking_survives_any_first_step() -> None:
         assert trace.gradient_norm[-1] < 1e-2 * trace.gradient_norm[0]
 
 
-@pytest.mark.parametrize("make", [mt.EM, mt.MirrorDescent, mt.GradientEM, mt.GradientDescent], ids=lambda a: a.__name__)
+@pytest.mark.parametrize(
+    "make", [mt.EM, mt.MirrorDescent, mt.GradientEM, mt.BlockGradientEM, mt.GradientDescent], ids=lambda a: a.__name__
+)
 def test_a_stationary_point_stays(case: Case, make) -> None:
     law = table(case)
     best = mt.run(mt.EM(case.model), law, case.truth, tolerance=1e-11, divergences=False).last

@@ -61,7 +61,7 @@ def synthetic(
     contractions that theory predicts laid over; population beside sample.
     """
     whole_number("--jobs", jobs, least=1)
-    given = {key: value for key, value in options.items() if value not in (None, False)}
+    given = {key: value for key, value in options.items() if value is not None and value is not False}
     plan = None
     if table_file is None:
         plan = _plan(**options)

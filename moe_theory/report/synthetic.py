@@ -48,10 +48,14 @@ def curves_figure(tables: Tables, model: str, quantity: str = "gap") -> Picture:
     if not own or quantity not in FLOOR:
         raise InputError(f"quantity: expected gap or error and runs of {model}, got {quantity!r} and {len(own)} runs")
     picture, axes = panels(len(betas), 3, width=PAGE, height=0.6 + 1.75 * len(betas), sharey="row")
+    maxima = [run for run in tables.runs if run.model == model and run.law == "sample" and run.end == "found"]
     for i, beta in enumerate(betas):
         at = [run for run in own if run.beta == beta]
         for unit, panel in zip(UNITS, axes[i], strict=True):
             _curves(panel, tables, at, unit, quantity)
+            away = [run.error_truth for run in maxima if run.beta == beta]
+            if quantity == "error" and away:
+                reference(panel, panel.get_xlim(), [float(np.median(away))] * 2)
             panel.set_xlabel(UNITS[unit])
         level = "gap, nats per row" if quantity == "gap" else "distance"
         axes[i, 0].set_ylabel(f"‖β*‖ = {beta:g}\n{level}")
@@ -178,6 +182,7 @@ def _legend(axes: Axes, methods: Sequence[str], quantity: str) -> None:
         measured(axes, [], [], SLOTS[name], METHODS[name].label, markersize=3.4)
     handles = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
     handles.append(Line2D([], [], color=look.ink, linestyle="--", linewidth=1.1, label="as predicted at the maximum"))
-    if quantity == "gap":
-        handles.append(Line2D([], [], color=look.soft, linestyle=":", linewidth=0.9, label="statistical, p/(2n)"))
+    said = {"gap": "p/(2n): noise of the sample", "error": "maximum to truth (median)"}
+    if quantity in said:
+        handles.append(Line2D([], [], color=look.soft, linestyle=":", linewidth=0.9, label=said[quantity]))
     legend(axes, columns=3, handles=handles, labels=[str(handle.get_label()) for handle in handles])
