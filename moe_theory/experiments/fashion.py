@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,14 @@ class Found:
 
     def of(self, run: Run) -> list[Step]:
         """The run's steps."""
-        return [step for step in self.steps if step.run == run.run]
+        return self._by_run.get(run.run, [])
+
+    @cached_property
+    def _by_run(self) -> dict[int, list[Step]]:
+        known: dict[int, list[Step]] = {}
+        for step in self.steps:
+            known.setdefault(step.run, []).append(step)
+        return known
 
     def shown(self, ridge: float | None = None) -> list[Run]:
         """Runs with their best setting; of one ridge, by default the one most of them have."""
@@ -144,6 +152,18 @@ class Found:
         own = sorted((run for run in self.shown() if run.run in known), key=lambda run: (run.gate, run.accuracy))
         kept = {own[0].run, own[-1].run} if own else set()
         return replace(self, seen=[row for row in self.seen if row.run in kept])
+
+    def thinned(self, count: int = 30) -> Found:
+        """With so many steps of a run at most, evenly spaced in the logarithm of the iteration, the ends among them,
+        and none of those that only tuned.
+        """
+        kept: list[Step] = []
+        for run in self.runs:
+            if not run.tuning:
+                own = self.of(run)
+                places = np.unique(np.round(np.geomspace(1, len(own), min(count, len(own)))).astype(int) - 1)
+                kept += [own[i] for i in places]
+        return replace(self, steps=kept)
 
 
 def reproduce(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from moe_theory.experiments.fashion import Found
-from moe_theory.experiments.fashion_cell import Step
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,9 @@ def lines(found: Found, at: float = 100.0) -> list[Line]:
     """One for each method and start, in the order of the tables."""
     made = []
     shown = found.shown()
-    by_run: dict[int, list[Step]] = {}
-    for step in found.steps:
-        by_run.setdefault(step.run, []).append(step)
     for method, start in dict.fromkeys((run.method, run.start) for run in shown):
         own = [run for run in shown if (run.method, run.start) == (method, start)]
-        then = [[s for s in by_run[run.run] if s.passes <= at + 1][-1] for run in own]  # the first pass only looks
+        then = [[s for s in found.of(run) if s.passes <= at + 1][-1] for run in own]  # the first pass only looks
         value = lambda name, rows: np.array([getattr(row, name) for row in rows], dtype=float)
         made.append(
             Line(

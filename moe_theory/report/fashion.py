@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from moe_theory.errors import InputError
-from moe_theory.experiments.altered import STARTS
+from moe_theory.experiments.altered import STARTS, Altered
 from moe_theory.experiments.fashion import Found
 from moe_theory.experiments.fashion_cell import Run, Seen, Step
 from moe_theory.experiments.fashion_methods import CONTESTANTS
@@ -51,18 +51,30 @@ def figures(found: Found, name: str) -> dict[str, Picture]:
     return made
 
 
+def altered_figure(data: Altered, count: int = 10) -> Picture:
+    """The first test images as they are and as they are seen, half of them inverted."""
+    picture, made = style.panels(2, count, width=style.PAGE, height=1.9)
+    plain = np.where(data.test_inverted[:, None], -data.test[:, :-1], data.test[:, :-1])
+    for row, (name, pixels) in zip(made, (("as it is", plain), ("as seen", data.test[:, :-1])), strict=True):
+        for i, axes in enumerate(row):
+            _show(axes, pixels[i].reshape(data.images.shape), -1.0, 1.0)
+            if name == "as it is":
+                axes.set_title(data.images.classes[data.test_labels[i]], fontsize=style.SMALL, color=picture.theme.ink)
+        row[0].set_ylabel(name)
+    return picture
+
+
 def curves_figure(found: Found, start: str, name: str) -> Picture:
     """Accuracy and cross-entropy against passes, iterations and seconds from one kind of start: means over the seeds,
     bands from the least to the largest; what one regression and the oracle reach. InputError without such runs."""
     runs = [run for run in found.shown() if run.start == start]
     if not runs:
         raise InputError(f"start: expected one of the table's, got {start!r}")
-    by_run = _by_run(found)
     picture, made = style.panels(2, 3, width=style.PAGE, height=5.0, sharey="row", sharex="col")
     for row, (score, label) in zip(made, SCORES.items(), strict=True):
         for axes, (axis, unit) in zip(row, AXES.items(), strict=True):
             for method in CONTESTANTS:
-                if own := [by_run[run.run] for run in runs if run.method == method]:
+                if own := [found.of(run) for run in runs if run.method == method]:
                     _curve(axes, own, axis, score, method)
             _levels(axes, found, score)
             axes.set_xscale("log")
@@ -210,10 +222,7 @@ def experts_figure(found: Found) -> Picture:
                 shares = np.array([row.share for row in own])
                 weights = shares / max(float(np.sum(shares)), 1e-300)
                 mean = np.tensordot(weights, np.stack([_pixels(row) for row in own]), 1)
-                axes.imshow(mean, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-                axes.set(xticks=[], yticks=[])
-                axes.grid(False)
-                axes.spines[:].set_visible(False)
+                _show(axes, mean, 0.0, 255.0)
                 axes.set_xlabel(f"{100 * np.mean(shares):.0f}%", labelpad=1.5)
                 if 2 * i + expert == 1:
                     axes.set_title(label, fontsize=style.SMALL - 0.8, color=picture.theme.ink, pad=3)
@@ -222,6 +231,14 @@ def experts_figure(found: Found) -> Picture:
     style.heading(picture, "What each expert sees: mean image the gate hands to it, and its share of the class")
     picture.rows = {"runs": found.runs, "seen": found.pictured().seen}
     return picture
+
+
+def _show(axes: Axes, pixels: np.ndarray, black: float, white: float) -> None:
+    """One image."""
+    axes.imshow(pixels, cmap="gray", vmin=black, vmax=white, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
 
 
 def _basins(found: Found) -> list[tuple[str, list[Seen]]]:
@@ -246,10 +263,3 @@ def _pixels(row: Seen) -> np.ndarray:
     flat = np.frombuffer(bytes.fromhex(row.pixels), np.uint8).astype(float)
     side = round(len(flat) ** 0.5)
     return flat.reshape(side, -1)
-
-
-def _by_run(found: Found) -> dict[int, list[Step]]:
-    known: dict[int, list[Step]] = {}
-    for step in found.steps:
-        known.setdefault(step.run, []).append(step)
-    return known
