@@ -18,7 +18,7 @@ from moe_theory.experiments.altered import STARTS
 from moe_theory.experiments.fashion import DATASETS, TABLES, Found, Plan, data_of, reproduce
 from moe_theory.experiments.fashion_cost import Floor, floor
 from moe_theory.experiments.fashion_methods import CONTESTANTS, EVALUATIONS
-from moe_theory.experiments.fashion_summary import Line, lines
+from moe_theory.experiments.fashion_summary import Line, in_words, lines
 from moe_theory.files import check_ours, check_writable, write_atomically
 from moe_theory.validation import whole_number
 
@@ -150,28 +150,13 @@ def _show(told: list[Line], dataset: str, cost: Floor | None) -> None:
     name = "Fashion-MNIST" if dataset == "fashion" else dataset
     title = f"Altered {name}: at the end, and after {AT:g} passes; means over the runs"
     table = Table(title=title, title_justify="left", title_style="bold")
-    for head in ("method", "start", "runs", "passes", "s", "accuracy", "± sd", "nats", "gate", f"at {AT:g}", "nats"):
-        table.add_column(head, justify="left" if head in ("method", "start") else "right", no_wrap=True)
-    last = None
-    for line in sorted(told, key=lambda line: -1 if line.start == "zero" else [*STARTS].index(line.start)):
-        if last not in (None, line.start):
+    headings, rows = in_words(told)
+    for head in headings:
+        table.add_column(head, justify="left" if head in headings[:2] else "right", no_wrap=True)
+    for before, row in zip([None, *rows], rows, strict=False):
+        if before is not None and before[1] != row[1]:
             table.add_section()
-        contestant = CONTESTANTS.get(line.method)
-        setting = f" ({line.setting:g})" if contestant is not None and contestant.unit else ""
-        table.add_row(
-            line.method + setting,
-            "–" if line.start == "zero" else line.start,
-            str(line.runs),
-            f"{line.passes:.0f}",
-            f"{line.seconds:.1f}",
-            f"{100 * line.accuracy:.2f}%",
-            f"{100 * line.accuracy_sd:.2f}",
-            f"{line.cross_entropy:.3f}",
-            "–" if line.start == "zero" else f"{100 * line.gate:.2f}%",
-            f"{100 * line.accuracy_at:.2f}%",
-            f"{line.cross_entropy_at:.3f}",
-        )
-        last = line.start
+        table.add_row(*row)
     out.print(table)
     click.echo("gate: of the test images, told inverted from plain. In brackets: the best of the steps tried (in units")
     click.echo("of 1/Λ, Λ Böhning's bound of the curvature), or of the rates.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from moe_theory.experiments.altered import STARTS
 from moe_theory.experiments.fashion import Found
+from moe_theory.experiments.fashion_methods import CONTESTANTS
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,30 @@ def lines(found: Found, at: float = 100.0) -> list[Line]:
             )
         )
     return made
+
+
+def in_words(told: Sequence[Line]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """(headings, rows) for readers, start by start; in brackets a method's best setting."""
+    after = f"at {told[0].at:g}" if told else "then"
+    heads = ("method", "start", "runs", "passes", "s", "accuracy", "± sd", "nats", "gate", after, "nats then")
+    order = ["zero", *STARTS]
+    return heads, [_words(line) for line in sorted(told, key=lambda line: order.index(line.start))]
+
+
+def _words(line: Line) -> tuple[str, ...]:
+    contestant = CONTESTANTS.get(line.method)
+    setting = f" ({line.setting:g})" if contestant is not None and contestant.unit else ""
+    baseline = line.start == "zero"
+    return (
+        line.method + setting,
+        "–" if baseline else line.start,
+        str(line.runs),
+        f"{line.passes:.0f}",
+        f"{line.seconds:.1f}",
+        f"{100 * line.accuracy:.2f}%",
+        f"{100 * line.accuracy_sd:.2f}",
+        f"{line.cross_entropy:.3f}",
+        "–" if baseline else f"{100 * line.gate:.2f}%",
+        f"{100 * line.accuracy_at:.2f}%",
+        f"{line.cross_entropy_at:.3f}",
+    )
