@@ -18,10 +18,11 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "docstrings",  # these four in docs/extensions
+    "docstrings",  # these five in docs/extensions
     "formulas",
     "command_line",
     "claims_list",
+    "included",
 ]
 exclude_patterns = ["extensions", "static", "tables"]
 highlight_language = "none"

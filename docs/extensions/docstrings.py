@@ -1,7 +1,7 @@
 """Docstrings as they are written (plain prose, Unicode mathematics, `code`) as reStructuredText that says the same.
 
-Nothing in the prose is markup but backquotes, `- ` lists and doctests. Arguments that a sentence introduces ("name: what
-it is") become a list, names of the package's public objects links.
+Nothing in the prose is markup but backquotes, `- ` lists and doctests. Arguments that a sentence introduces ("name:
+what it is") become a list, names of the package's public objects links.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def _introduced(prose: str, arguments: frozenset[str], own: frozenset[str]) -> I
     before = prose[: found[0].start()] if found else prose
     if before.strip():
         yield text(before.strip(), own)
-        yield ""
+        if found:
+            yield ""
     for i, match in enumerate(found):
         end = found[i + 1].start() if i + 1 < len(found) else len(prose)
         names = re.sub(rf"(?<!\w)({name})(?!\w)(?![^(]*\))", r"**\1**", match[1].replace("*", r"\*"))
@@ -127,7 +128,7 @@ def shorten(
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> nodes.Element | None:
-    """Types that a signature names by where they are defined, or by their last word only: where a page describes them."""
+    """Types that a signature names by where they are defined, or by their last word, where a page describes them."""
     if node.get("refdomain") != "py":
         return None
     objects, target = env.domains.python_domain.objects, node["reftarget"]

@@ -1,0 +1,158 @@
+"""The documentation: code on its pages runs and prints what they show, links lead somewhere, what they name exists."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import importlib
+import io
+import json
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+
+import moe_theory as mt
+from moe_theory.claims.registry import all_claims
+from moe_theory.cli.main import cli
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(p for folder in ("", "docs/**/", "benchmarks/**/") for p in ROOT.glob(f"{folder}*.md"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+RUN = [*sorted((DOCS / "howto").glob("*.md")), *(DOCS / f"{stem}.md" for stem in ("index", "sharp_bits", "what_fell"))]
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.M | re.S)
+LINK = re.compile(
+    r"\]\(\s*<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\s*\)|(?:src|href|srcset)=\"([^\"]+)\"|^\[[^\]]+\]:\s+(\S+)", re.M
+)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def text(path: Path) -> str:
+    """A page, or a notebook's Markdown cells."""
+    content = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return content
+    cells = [cell for cell in json.loads(content)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
+
+
+def without_code(page: str) -> str:
+    """A page less its blocks and pieces of code."""
+    return re.sub(r"(`+)[^`].*?\1", "", re.sub(r"^(?: {4}|\t).*$", "", FENCE.sub("", page), flags=re.M))
+
+
+@cache
+def anchors(path: Path) -> frozenset[str]:
+    """What a #fragment can name on a page: its headings, as GitHub and MyST spell them, and explicit ids."""
+    page = FENCE.sub("", text(path))
+    headings = [re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", h) for h in re.findall(r"^#+ +(.*)$", page, re.M)]
+    slugs = [re.sub(r"[^\w\- ]", "", h.strip().lower()).replace(" ", "-") for h in headings]
+    return frozenset([*slugs, *re.findall(r"<\w+ [^>]*(?:id|name)=\"([^\"]+)\"", page)])
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=name)
+def test_every_link_and_image_leads_somewhere(page: Path) -> None:
+    broken = []
+    for target in (next(filter(None, found)) for found in LINK.findall(without_code(text(page)))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        where = (page.parent / path).resolve() if path else page
+        listed = where.exists() and (where == ROOT or where.name in {p.name for p in where.parent.iterdir()})
+        if not listed or (anchor and where.suffix in (".md", ".ipynb") and anchor not in anchors(where)):
+            broken.append(target)
+    assert not broken
+
+
+def parsed(line: str) -> None:
+    """A command whose arguments click accepts, options of `rate` that are the model's predictors aside."""
+    words = shlex.split(line)
+    assert words[0] == "moe-theory"
+    cli.commands[words[1]].make_context(words[1], words[2:])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("page", RUN, ids=name)
+def test_code_on_a_page_prints_what_is_shown(page: Path, tmp_path: Path, monkeypatch, command) -> None:
+    """Blocks run in their order in one namespace; a `text` block is what the block before it prints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    blocks, namespace = FENCE.findall(page.read_text(encoding="utf-8")), {"__name__": page.stem}
+    for (language, source), (following, want) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
+        shown, printed = following == "text", ""
+        if language == "python":
+            if named := re.match(r"# (\w+\.py)\n", source):
+                Path(named[1]).write_text(source, encoding="utf-8")
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                exec(compile(source, f"{page.name}: {source.splitlines()[0]}", "exec"), namespace)
+            printed = out.getvalue()
+            assert shown or not printed, f"not shown: {printed}"
+        elif language == "sh":
+            for line in filter(lambda line: line.startswith("moe-theory"), source.splitlines()):
+                parsed(line)
+                if shown:
+                    code, out_text, error = command(*shlex.split(line)[1:])
+                    assert code == 0, error
+                    printed += out_text
+        if shown:
+            assert doctest.OutputChecker().check_output(want, printed, FLAGS), f"{source}\nprinted\n{printed}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=name)
+def test_names_options_and_claims_on_a_page_exist(page: Path) -> None:
+    content = text(page)
+    missing = [found for found in re.findall(r"\bmt\.([A-Za-z_]\w*)", content) if not hasattr(mt, found)]
+    for called in re.findall(r"moe-theory ([a-z]+)((?:[^\n`]|\\\n)*)", content):
+        known = cli.commands.get(called[0])
+        if known is None:
+            missing.append(f"moe-theory {called[0]}")
+            continue
+        options = {
+            option for p in known.params if isinstance(p, click.Option) for option in (*p.opts, *p.secondary_opts)
+        }
+        free = known.ignore_unknown_options or known.context_settings.get("ignore_unknown_options")
+        written = re.findall(r"(?<![\w-])--[a-z][a-z-]*", called[1])
+        missing += [option for option in written if option not in {*options, "--help"} and not free]
+    claims = {claim.id for claim in all_claims()}
+    if page.parent == DOCS and page.stem == "what_fell":
+        missing += [c for c in re.findall(r"`(?:refute |verify )?([a-z]+-[a-z-]+)`", content) if c not in claims]
+    assert not missing
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    reference = "\n".join(p.read_text(encoding="utf-8") for p in (DOCS / "api").glob("*.md"))
+    entries = re.findall(r"^\.\. auto(?:class|function|exception):: (\S+)$", reference, re.M)
+    assert len(entries) == len(set(entries))
+    assert {entry.rpartition(".")[2] for entry in entries if entry.count(".") == 1} == set(dir(mt)) - {"__version__"}
+    for entry in entries:
+        module, _, last = entry.rpartition(".")
+        assert getattr(importlib.import_module(module), last).__doc__, entry
+
+
+def test_docstrings_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS / "extensions"))
+    docstrings = importlib.import_module("docstrings")
+    lines = ["λ_max(M(θ*)) of p(y|x) and w*_, with `x` as `Data`. x: (n, d). y, z (n,): InputError if not.", ""]
+    lines += [">>> 2 * 3", "6", "", "A. Not a list, and `x*` is code."]
+    assert list(docstrings.restructured(lines, frozenset("xyz"), frozenset())) == [
+        r"λ\_max(M(θ\*)) of p(y\|x) and w\*\_, with ``x``\  as :py:obj:`~moe_theory.Data`\ .",
+        "",
+        "- **x**: (n, d).",
+        r"- **y**, **z** (n,): :py:obj:`~moe_theory.InputError`\  if not.",
+        "",
+        ">>> 2 * 3",
+        "6",
+        "",
+        r"\A. Not a list, and ``x*``\  is code.",
+        "",
+    ]
