@@ -25,7 +25,7 @@ def described(command: click.Command, context: click.Context) -> Iterator[nodes.
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield nodes.literal_block(usage, usage, language="none")
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
-        if paragraph.startswith("\b"):  # click's mark of lines that are to be left as they are
+        if paragraph.startswith((" ", "\b")):  # an example, or click's mark of lines that are to be left as they are
             example = inspect.cleandoc(paragraph.removeprefix("\b"))
             yield nodes.literal_block(example, example, language="none")
         else:
