@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 import moe_theory as mt
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(p for folder in ("", "docs/**/", "benchmarks/**/") for p in ROOT.glob(f"{folder}*.md"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+README = ROOT / "README.md"
 RUN = [*sorted((DOCS / "howto").glob("*.md")), *(DOCS / f"{stem}.md" for stem in ("index", "sharp_bits", "what_fell"))]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.M | re.S)
 LINK = re.compile(
@@ -115,6 +117,19 @@ def test_code_on_a_page_prints_what_is_shown(page: Path, tmp_path: Path, monkeyp
                     printed += out_text
         if shown:
             assert agree(want, printed), f"{source}\nprinted\n{printed}"
+
+
+def test_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its x and y are the reader's: here three linear experts under a gate that does not see what they see."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4000, 6))
+    label = (rng.gumbel(size=(len(x), 3)) + 2 * x[:, 3:]).argmax(axis=1)
+    y = x[np.arange(len(x)), label] + 0.1 * rng.standard_normal(len(x))
+    namespace = {"x": x, "y": y}
+    for language, source in FENCE.findall(README.read_text(encoding="utf-8")):
+        if language == "python":
+            exec(compile(source, f"README.md: {source.splitlines()[0]}", "exec"), namespace)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=name)
