@@ -34,7 +34,6 @@ html_math_renderer = "mathml"  # ours: MathML in the page, so that nothing is fe
 
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autosummary_generate = False
