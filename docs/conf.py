@@ -18,11 +18,12 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "docstrings",  # these five in docs/extensions
+    "docstrings",  # these six in docs/extensions
     "formulas",
     "command_line",
     "claims_list",
     "included",
+    "pictures",
 ]
 exclude_patterns = ["extensions", "static", "tables"]
 highlight_language = "none"

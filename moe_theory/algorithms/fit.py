@@ -65,7 +65,8 @@ def fit(
 
     data: a table. seed: of the starts. max_iterations, tolerance: as for `run`. progress: called with the start's
     number. penalty: see `Penalty`. accelerate: wraps EM in the long runs, e.g. `Squarem`. responsibilities: the user's
-    own starts, (n, k) each, before the others. Raises InputError if no start leads anywhere (e.g. labels that the features separate).
+    own starts, (n, k) each, before the others. Raises InputError if no start leads anywhere (e.g. labels that the
+    features separate).
     """
     if not isinstance(data, Finite):
         raise InputError(f"data: expected a table (Data or Finite), got {type(data).__name__}")

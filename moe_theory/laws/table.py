@@ -123,7 +123,8 @@ class Finite(Law):
 class Data(Finite):
     """A data set: x (n, d) of full column rank, y (n,), optional row weights.
 
-    weight, block: as for `Finite`. names: the features' names, for messages. Raises InputError as `Finite` does, and for rank-deficient features.
+    weight, block: as for `Finite`. names: the features' names, for messages. Raises InputError as `Finite` does, and
+    for rank-deficient features.
     """
 
     def __init__(
