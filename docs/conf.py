@@ -62,4 +62,4 @@ html_show_sourcelink = False
 html_show_copyright = False
 html_show_sphinx = False
 pygments_style = "default"
-pygments_dark_style = "one-dark"
+pygments_dark_style = "github-dark"

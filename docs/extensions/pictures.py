@@ -1,4 +1,4 @@
-"""Pictures that have a twin for dark pages (`name-dark.png` beside `name.png`) are shown as the page's theme wants them.
+"""Pictures that have a twin for dark pages (`name-dark.png` beside `name.png`) are shown as the theme wants them.
 
 On GitHub that takes `<picture>`; here such a block is the image it falls back on, and the twin is found by its name.
 """
