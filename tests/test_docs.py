@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
 import json
 import math
@@ -82,7 +83,9 @@ def test_every_link_and_image_leads_somewhere(page: Path) -> None:
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
     (tmp_path / "There.md").write_text("# A `b` (c)\n", encoding="utf-8")
     page = tmp_path / "page.md"
-    good = "[a](There.md) [b](There.md#a-b-c) [c](#here) [d](https://x.org/y) `[e](no.md)`\n\n# Here\n\n```\n[f](no)\n```\n"
+    good = (
+        "[a](There.md) [b](There.md#a-b-c) [c](#here) [d](https://x.org/y) `[e](no)`\n\n# Here\n\n```\n[f](no)\n```\n"
+    )
     bad = '![a](there.png) [b](There.md#no) [c](#no)\n<source srcset="no.png"> <img src="no.svg">\n\n[d]: no.txt\n'
     page.write_text(good + bad, encoding="utf-8")
     assert broken_links(page) == ["there.png", "There.md#no", "#no", "no.png", "no.svg", "no.txt"]
@@ -169,7 +172,7 @@ def test_names_options_and_claims_on_a_page_exist(page: Path) -> None:
 
 
 def test_an_unknown_name_is_found() -> None:
-    good = "`mt.EM` `moe-theory verify linear --quick` `refute printed-kl`\n\n    moe-theory rate M --beta 1 \\\n  --json\n"
+    good = "`mt.EM` `moe-theory verify linear --quick` `refute snr`\n\n    moe-theory snr M \\\n  --json\n"
     bad = "`mt.Em` `moe-theory verify --fast` `moe-theory prove x` `verify no-claim`"
     assert unknown_names(good + bad) == ["mt.Em", "--fast", "moe-theory prove", "no-claim"]
     assert agree("at 1.00001 in ... s", "at  1.0000\nin 0.3 s")
@@ -177,14 +180,35 @@ def test_an_unknown_name_is_found() -> None:
     assert not agree("at 1.0 and", "at 1.0")
 
 
+def reference() -> list[str]:
+    """What the API pages describe."""
+    pages = "\n".join(p.read_text(encoding="utf-8") for p in sorted((DOCS / "api").glob("*.md")))
+    return re.findall(r"^\.\. auto(?:class|function|exception):: (\S+)$", pages, re.M)
+
+
 def test_every_public_name_is_in_the_reference() -> None:
-    reference = "\n".join(p.read_text(encoding="utf-8") for p in (DOCS / "api").glob("*.md"))
-    entries = re.findall(r"^\.\. auto(?:class|function|exception):: (\S+)$", reference, re.M)
+    entries = reference()
     assert len(entries) == len(set(entries))
     assert {entry.rpartition(".")[2] for entry in entries if entry.count(".") == 1} == set(dir(mt)) - {"__version__"}
     for entry in entries:
         module, _, last = entry.rpartition(".")
         assert getattr(importlib.import_module(module), last).__doc__, entry
+
+
+def test_no_word_of_a_docstring_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS / "extensions"))
+    docstrings = importlib.import_module("docstrings")
+    markup = re.compile(r"<https://arxiv.org/abs/[\d.]+>`__|:py:obj:`~moe_theory\.|\\")
+    words = lambda prose: re.findall(r"\w+", markup.sub("", prose))
+    for entry in reference():
+        module, _, last = entry.rpartition(".")
+        thing = getattr(importlib.import_module(module), last)
+        members = [m for n, m in vars(thing).items() if n[0] != "_"] if inspect.isclass(thing) else []
+        for documented in (thing, *members):
+            lines = (inspect.getdoc(documented) or "").splitlines()
+            made = docstrings.restructured(lines, docstrings._arguments("", thing), frozenset())
+            assert words(" ".join(made)) == words(" ".join(lines)), entry
 
 
 def test_docstrings_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def restructured(lines: Sequence[str], arguments: frozenset[str], own: frozenset
     for block in paragraphs(lines):
         if block[0].lstrip().startswith(">>>"):
             yield from block
-        elif all(line.startswith(("- ", "  ")) for line in block):
+        elif block[0].startswith("- "):
             for item in re.split(r"(?m)^- ", "\n".join(block))[1:]:
                 yield f"- {text(' '.join(item.split()), own)}"
         else:
