@@ -215,13 +215,15 @@ def test_docstrings_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sphinx")
     monkeypatch.syspath_prepend(str(DOCS / "extensions"))
     docstrings = importlib.import_module("docstrings")
-    lines = ["λ_max(M(θ*)) of p(y|x) and w*_, with `x` as `Data`. x: (n, d). y, z (n,): InputError if not.", ""]
+    lines = ["λ_max(M(θ*)) of p(y|x) and w*_, with `x` as `Data`. x: (n, d). y, z (n,): see z. Raises InputError.", ""]
     lines += [">>> 2 * 3", "6", "", "A. Not a list, and `x*` is code."]
     assert list(docstrings.restructured(lines, frozenset("xyz"), frozenset())) == [
         r"λ\_max(M(θ\*)) of p(y\|x) and w\*\_, with ``x``\  as :py:obj:`~moe_theory.Data`\ .",
         "",
         "- **x**: (n, d).",
-        r"- **y**, **z** (n,): :py:obj:`~moe_theory.InputError`\  if not.",
+        "- **y**, **z** (n,): see z.",
+        "",
+        r"Raises :py:obj:`~moe_theory.InputError`\ .",
         "",
         ">>> 2 * 3",
         "6",

@@ -17,7 +17,7 @@ from typing import Any
 
 from docutils import nodes
 from numpy.typing import ArrayLike
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import desc_annotation, pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.typing import stringify_annotation
@@ -28,6 +28,7 @@ from moe_theory.validation import Array
 ALIASES = {
     name: stringify_annotation(alias, "smart") for name, alias in {"ArrayLike": ArrayLike, "Array": Array}.items()
 }
+_ARRAY = "ndarray[tuple[Any, ...], dtype[Any]]"
 PUBLIC = frozenset(dir(moe_theory))
 _TOKEN = re.compile(r"(`+)(?P<code>.+?)\1|(?P<arxiv>arXiv (?P<number>\d{4}\.\d{4,5}))|(?P<error>\b[A-Z]\w+Error\b)")
 _ENUMERATOR = re.compile(r"\(?([0-9]+|[A-Za-z#])[.)] ")
@@ -82,20 +83,25 @@ def restructured(lines: Sequence[str], arguments: frozenset[str], own: frozenset
 
 
 def _introduced(prose: str, arguments: frozenset[str], own: frozenset[str]) -> Iterator[str]:
-    """A paragraph; from its first argument on, a list with an item for each."""
+    """A paragraph; from its first argument on, a list with an item for each; what is raised, after it."""
     name = "|".join(sorted(map(re.escape, arguments), key=len, reverse=True)) or r"(?!)"
     shape = r"(?: \([^()]*\)| = [^:.,]{1,30})?"  # what may stand between a name and what is said of it
     start = re.compile(rf"(?:^|(?<=[.;)] ))((?:{name}){shape}(?:, (?:{name}){shape})*):? ?(?<=[:)] )")
     found = list(start.finditer(prose))
+    raising = re.search(r"(?<=[.;)] )Raises ", prose[found[-1].end() :]) if found else None
+    last = found[-1].end() + raising.start() if raising else len(prose)
     before = prose[: found[0].start()] if found else prose
     if before.strip():
         yield text(before.strip(), own)
         if found:
             yield ""
     for i, match in enumerate(found):
-        end = found[i + 1].start() if i + 1 < len(found) else len(prose)
+        end = found[i + 1].start() if i + 1 < len(found) else last
         names = re.sub(rf"(?<!\w)({name})(?!\w)(?![^(]*\))", r"**\1**", match[1].replace("*", r"\*"))
         yield f"- {names}: {text(prose[match.end() : end].strip(), own)}"
+    if raising:
+        yield ""
+        yield text(prose[last:], own)
 
 
 def _arguments(what: str, thing: Any) -> frozenset[str]:
@@ -122,9 +128,19 @@ def shorten(
     def short(signature: str | None) -> str | None:
         for alias, long in ALIASES.items():
             signature = signature and signature.replace(long, alias)
-        return signature
+        return signature and signature.replace("<factory>", "...")  # which would not parse
 
     return short(arguments), short(returned)
+
+
+def shorten_properties(app: Sphinx, document: nodes.document) -> None:
+    """Handler of doctree-read: the same for what a property is said to be."""
+    for node in document.findall(desc_annotation):
+        # A reference holds its text twice, short and long.
+        said = "".join((part[-1] if isinstance(part, pending_xref) else part).astext() for part in node)
+        if _ARRAY in said:
+            node.clear()
+            node += nodes.Text(said.replace(_ARRAY, "Array"))
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> nodes.Element | None:
@@ -152,5 +168,6 @@ def _defined(name: str) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", process)
     app.connect("autodoc-process-signature", shorten)
+    app.connect("doctree-read", shorten_properties)
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
