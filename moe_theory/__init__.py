@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from moe_theory.analysis import RateMeasurement, RatePrediction, measure_rate, predict_rate
     from moe_theory.analysis.asymptotics import high_snr, low_snr
     from moe_theory.analysis.conditions import conditions
+    from moe_theory.analysis.experiment import Experiment, rate_experiment
     from moe_theory.analysis.regions import largest_region
     from moe_theory.analysis.signal import largest_basin, least_signal, rate_bound
     from moe_theory.analysis.snr import snr_boundary, snr_map
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from moe_theory.certificates.checker import Checked, check, check_file
     from moe_theory.certificates.curve import radius_curve
     from moe_theory.certificates.population import RateEnclosure, certified_rate
+    from moe_theory.claims.audit import audit, verify_model
+    from moe_theory.datasets.table import read_csv
     from moe_theory.errors import (
         CurvedModelError,
         DerivationError,
@@ -65,6 +68,9 @@ if TYPE_CHECKING:
     from moe_theory.recovery.result import Recovery
     from moe_theory.report.certificate import certificate_figure
     from moe_theory.report.figures import rate_figure
+    from moe_theory.report.interactive import slider
+    from moe_theory.report.landscape import landscape_figure
+    from moe_theory.report.listing import audit_table, table, verdict_table
     from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.report.mixture import mixture_figure
     from moe_theory.report.recovery import recovery_figure
@@ -92,11 +98,14 @@ _HOME = {
     "moe_theory.analysis.signal": "largest_basin least_signal rate_bound",
     "moe_theory.analysis.conditions": "conditions",
     "moe_theory.analysis.snr": "snr_boundary snr_map",
+    "moe_theory.analysis.experiment": "Experiment rate_experiment",
     "moe_theory.analysis.symmetry": "distance",
     "moe_theory.certificates": "Certificate certify",
     "moe_theory.certificates.checker": "Checked check check_file",
     "moe_theory.certificates.curve": "radius_curve",
     "moe_theory.certificates.population": "RateEnclosure certified_rate",
+    "moe_theory.claims.audit": "audit verify_model",
+    "moe_theory.datasets.table": "read_csv",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
     "moe_theory.estimators": "MixtureOfExpertsClassifier MixtureOfExpertsRegressor",
     "moe_theory.evaluation": "Penalty evaluate",
@@ -111,6 +120,9 @@ _HOME = {
     " missing_information_matrix objective observed_information",
     "moe_theory.report.certificate": "certificate_figure",
     "moe_theory.report.figures": "rate_figure",
+    "moe_theory.report.interactive": "slider",
+    "moe_theory.report.landscape": "landscape_figure",
+    "moe_theory.report.listing": "audit_table table verdict_table",
     "moe_theory.report.mixture": "mixture_figure",
     "moe_theory.report.recovery": "recovery_figure",
     "moe_theory.report.maps": "asymptote_figure phase_map",
