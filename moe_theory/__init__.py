@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         complete_information,
         gradient,
         kl,
+        majoriser,
         mirror_map,
         missing_information,
         missing_information_matrix,
@@ -74,7 +75,7 @@ if TYPE_CHECKING:
     from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.report.mixture import mixture_figure
     from moe_theory.report.recovery import recovery_figure
-    from moe_theory.symbolic.derive import Derivation, derive
+    from moe_theory.symbolic.derive import Derivation, derive, why_not
     from moe_theory.zoo import (
         activated_experts,
         erased_labels,
@@ -116,7 +117,7 @@ _HOME = {
     "moe_theory.recovery.recover": "recover",
     "moe_theory.recovery.result": "Recovery",
     "moe_theory.laws": "Data Finite MonteCarlo Population",
-    "moe_theory.operators": "bregman complete_information gradient kl mirror_map missing_information"
+    "moe_theory.operators": "bregman complete_information gradient kl majoriser mirror_map missing_information"
     " missing_information_matrix objective observed_information",
     "moe_theory.report.certificate": "certificate_figure",
     "moe_theory.report.figures": "rate_figure",
@@ -127,7 +128,7 @@ _HOME = {
     "moe_theory.report.recovery": "recovery_figure",
     "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",
-    "moe_theory.symbolic.derive": "Derivation derive",
+    "moe_theory.symbolic.derive": "Derivation derive why_not",
     "moe_theory.zoo": "activated_experts erased_labels gate_only linear_experts softmax_moe symmetric_linear"
     " symmetric_logistic",
 }

@@ -12,7 +12,7 @@ from moe_theory.algorithms import MirrorDescent, Trace, run
 from moe_theory.errors import InputError
 from moe_theory.laws import Law
 from moe_theory.model import Model
-from moe_theory.operators import bregman, gradient, objective
+from moe_theory.operators import majoriser, objective
 from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
 from moe_theory.validation import Array, positive_number
 
@@ -58,10 +58,10 @@ def _contours(axes: Axes, model: Model, law: Law, trace: Trace) -> None:
 def _line(axes: Axes, model: Model, law: Law, trace: Trace, step: float) -> None:
     here, there = trace.thetas[:2]
     move = there - here
-    base, slope = objective(model, law, here), float(np.sum(gradient(model, law, here) * move))
+    base = objective(model, law, here)
     points = [here + s * move for s in ALONG]
     true = np.array([objective(model, law, p) for p in points])
-    upper = base + slope * ALONG + np.array([bregman(model, law, p, here) for p in points]) / step
+    upper = np.array([majoriser(model, law, p, here, step) for p in points])
     divided = r"B_A(\varphi\|\theta)" + ("" if step == 1 else rf"/{step:g}")
     axes.plot(
         ALONG, upper, "--", color=GAP, label=rf"$L(\theta)+\langle\nabla L(\theta),\varphi-\theta\rangle+{divided}$"

@@ -68,9 +68,13 @@ def _rests_on(result: Result) -> str:
     against = result.outcome.against
     if against is not None:
         return f"against: {against.what}"
-    kinds = {"identity": "identities", "bound": "proved bounds", "estimate": "numeric checks"}
-    counts = {name: sum(e.kind == kind for e in result.evidence) for kind, name in kinds.items()}
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    kinds = {
+        "identity": ("identity", "identities"),
+        "bound": ("proved bound", "proved bounds"),
+        "estimate": ("numeric check", "numeric checks"),
+    }
+    counts = {names: sum(e.kind == kind for e in result.evidence) for kind, names in kinds.items()}
+    return ", ".join(f"{count} {names[count > 1]}" for names, count in counts.items() if count)
 
 
 def _text(cell: Any, digits: int) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 import sympy as sp
 
 from moe_theory.atoms import exp_tidy, expit, log_sum_exp
-from moe_theory.errors import CurvedModelError
+from moe_theory.errors import CurvedModelError, DerivationError, InputError
 from moe_theory.model import LABEL, RESPONSE, Model, Values
 from moe_theory.symbolic.classify import (
     curvature_obstruction,
@@ -39,6 +39,19 @@ def derive(model: Model) -> Derivation:
     require_exponential_family(model)
     require_probability_law(model)
     return Derivation(model)
+
+
+def why_not(model: Model) -> str:
+    """What keeps a model from having a mirror map of its own, one line that names the term; "" for a flat one.
+
+    >>> from moe_theory.zoo import linear_experts, symmetric_linear
+    >>> why_not(symmetric_linear()), why_not(linear_experts())[:53]
+    ('', "model 'linear-experts': curved: the term -eta_beta1**")
+    """
+    try:
+        return derive(model).obstruction or ""
+    except DerivationError as error:
+        return str(error)
 
 
 @dataclass(frozen=True)
@@ -258,9 +271,13 @@ class Derivation:
             }
         return table
 
-    def latex(self) -> str:
-        """All formulas as one LaTeX `aligned` block."""
-        lines = [rf"{name.name} &= {sp.latex(value)}" for name, value in self.formulas().values()]
+    def latex(self, *names: str) -> str:
+        """All formulas, or those named (see `formulas`), as one LaTeX `aligned` block; InputError for another name."""
+        table = self.formulas()
+        for name in names:
+            if name not in table:
+                raise InputError(f"names: expected some of {', '.join(table)}, got {name!r}")
+        lines = [rf"{symbol.name} &= {sp.latex(value)}" for symbol, value in (table[n] for n in names or table)]
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
     def _repr_latex_(self) -> str:
