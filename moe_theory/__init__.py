@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from moe_theory.certificates.curve import radius_curve
     from moe_theory.certificates.population import RateEnclosure, certified_rate
     from moe_theory.claims.audit import audit, verify_model
-    from moe_theory.datasets.table import read_csv
+    from moe_theory.datasets.columns import read_data
     from moe_theory.errors import (
         CurvedModelError,
         DerivationError,
@@ -106,7 +106,7 @@ _HOME = {
     "moe_theory.certificates.curve": "radius_curve",
     "moe_theory.certificates.population": "RateEnclosure certified_rate",
     "moe_theory.claims.audit": "audit verify_model",
-    "moe_theory.datasets.table": "read_csv",
+    "moe_theory.datasets.columns": "read_data",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
     "moe_theory.estimators": "MixtureOfExpertsClassifier MixtureOfExpertsRegressor",
     "moe_theory.evaluation": "Penalty evaluate",

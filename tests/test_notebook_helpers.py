@@ -81,3 +81,45 @@ def test_an_experiment_measures_what_it_predicts(count: int) -> None:
     assert found.trace.converged and found.agrees
     if count == 0:
         assert found.predicted.lambda_max == pytest.approx(0.281540089801, abs=1e-9)  # theory.md §6
+
+
+def test_only_formulas_that_are_named_are_computed_and_shown() -> None:
+    theory = mt.derive(mt.symmetric_logistic())
+    both = theory.formulas("mirror_map", "posterior[1]")
+    assert list(both) == ["mirror_map", "posterior[1]"]
+    assert both["mirror_map"] == theory.formulas()["mirror_map"]
+    assert theory.latex("mean").count("&=") == 1
+    with pytest.raises(mt.InputError, match="names: expected some of log_joint"):
+        theory.latex("fisher")
+
+
+def test_what_stands_in_the_way_of_a_mirror_map_is_one_line() -> None:
+    assert mt.why_not(SCALAR) == ""
+    assert "curved: the term" in mt.why_not(mt.linear_experts())
+    bare = mt.Model("bare", (0, 1), ("b",), None, lambda y, z, b: -((y - z * b) ** 2) / 2, mt.Reals())
+    assert "= 1, got log p(y|x, z=0)" in mt.why_not(bare)
+
+
+def test_the_majoriser_exceeds_the_objective_by_the_posteriors_divergence() -> None:
+    from moe_theory.operators import posterior_kl
+
+    data, here, there = rows(), np.array([[0.3], [-2.0]]), np.array([[2.0], [1.0]])
+    excess = mt.majoriser(SCALAR, data, there, here) - mt.objective(SCALAR, data, there)
+    assert excess == pytest.approx(posterior_kl(SCALAR, data, here, there), abs=1e-12)
+
+
+def test_data_are_read_by_the_names_of_columns() -> None:
+    from moe_theory.datasets import OLD_FAITHFUL
+
+    data = mt.read_data(OLD_FAITHFUL, "waiting_centred", "previous_waiting", intercept=True)
+    assert len(data) == 271 and data.names == ("intercept", "previous_waiting")
+    with pytest.raises(mt.InputError, match=r"^features: expected columns other than the response"):
+        mt.read_data(OLD_FAITHFUL, "waiting", "waiting")
+
+
+def test_the_edge_of_a_basin_is_at_its_radius() -> None:
+    data = mt.MonteCarlo(SCALAR, SCALAR.theta(beta=[3.0], w=[1.0]), n=200, seed=3).data()
+    certificate = mt.certify(SCALAR, data, shape="ellipsoid")
+    way = certificate.edge(np.array([[1.0], [2.0]])) - certificate.region.centre
+    length = np.linalg.norm(np.linalg.solve(certificate.region.matrix, way.ravel()))
+    assert length == pytest.approx(certificate.basin_radius, rel=1e-12)

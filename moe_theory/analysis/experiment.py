@@ -27,12 +27,15 @@ class Experiment:
     measured: RateMeasurement
 
     @property
+    def rates(self) -> tuple[float, float, float, float]:
+        """Contraction of the iterates: predicted, its error, measured, its error."""
+        return self.predicted.lambda_max, self.predicted.error, self.measured.iterates, self.measured.iterates_error
+
+    @property
     def agrees(self) -> bool:
         """Whether the two contractions of the iterates differ by no more than their errors."""
-        return bool(
-            abs(self.predicted.lambda_max - self.measured.iterates)
-            <= self.predicted.error + self.measured.iterates_error
-        )
+        predicted, error, measured, its_error = self.rates
+        return abs(predicted - measured) <= error + its_error
 
 
 def rate_experiment(model: Model, truth: ArrayLike, rows: int = 0, seed: int = 1) -> Experiment:

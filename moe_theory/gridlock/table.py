@@ -104,10 +104,10 @@ def write_table(rows: Sequence[Summary], path: Path) -> None:
             out.writerow([f"{v:.4g}" if isinstance(v, float) else v for v in values])
 
 
-def read_table(path: Path) -> list[Summary]:
+def read_table(path: str | Path) -> list[Summary]:
     """What `write_table` wrote; InputError for another file."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with Path(path).open(newline="", encoding="utf-8") as file:
             lines = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"table: expected a CSV file that can be read, got {path} ({error})") from error

@@ -57,11 +57,12 @@ def verdict_table(results: Iterable[Result]) -> Listing:
 
 
 def audit_table(found: Iterable[Audited]) -> Listing:
-    """An audit, a row per claim: the statement as printed, what became of it, and the one that corrects it."""
-    rows = [
-        (a.claim.id, a.printed.statement, a.as_printed.verdict, a.claim.statement, a.corrected.verdict) for a in found
-    ]
-    return table(["claim", "as printed", "verdict", "as it holds", "verdict"], rows)
+    """An audit, two rows per claim: the statement as printed with what became of it, and the one that corrects it."""
+    rows = []
+    for a in found:
+        rows.append((a.claim.id, "as printed", a.printed.statement, a.as_printed.verdict))
+        rows.append(("", "as it holds", a.claim.statement, a.corrected.verdict))
+    return table(["claim", "", "statement", "verdict"], rows)
 
 
 def _rests_on(result: Result) -> str:
