@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.report.mixture import mixture_figure
     from moe_theory.report.recovery import recovery_figure
+    from moe_theory.report.style import set_theme, theme
     from moe_theory.symbolic.derive import Derivation, derive, why_not
     from moe_theory.zoo import (
         activated_experts,
@@ -126,6 +127,7 @@ _HOME = {
     "moe_theory.report.listing": "audit_table table verdict_table",
     "moe_theory.report.mixture": "mixture_figure",
     "moe_theory.report.recovery": "recovery_figure",
+    "moe_theory.report.style": "set_theme theme",
     "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",
     "moe_theory.symbolic.derive": "Derivation derive why_not",

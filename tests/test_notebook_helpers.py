@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import moe_theory as mt
-from moe_theory.report.figures import Picture
 from moe_theory.report.interactive import STATIC, WIDGET
+from moe_theory.report.style import Picture
 
 SCALAR = mt.symmetric_linear()
 TRUTH = SCALAR.theta(beta=[1.5], w=[1.0])
@@ -62,7 +62,7 @@ def test_slider_refuses_ranges_that_are_none(ranges: dict, message: str) -> None
 @pytest.mark.parametrize("step", [0.5, 1.0])
 def test_the_majoriser_lies_above_touches_and_is_least_at_the_next_iterate(step: float) -> None:
     figure = mt.landscape_figure(SCALAR, rows(), [[0.3], [-2.0]], step=step, steps=6)
-    upper, true = (line.get_ydata() for line in figure.axes[1].lines[:2])
+    true, upper = (line.get_ydata() for line in figure.axes[1].lines[:2])
     way = np.asarray(figure.axes[1].lines[0].get_xdata())
     at = lambda s: int(np.argmin(np.abs(way - s)))
     assert np.min(np.asarray(upper) - np.asarray(true)) > -1e-12

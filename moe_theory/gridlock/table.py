@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from moe_theory.errors import InputError
 from moe_theory.gridlock.intervals import clustered
 from moe_theory.gridlock.methods import METHODS, Outcome
+from moe_theory.tables import read_rows, write_rows
 
 
 @dataclass(frozen=True)
@@ -96,29 +95,12 @@ def summarise(found: Mapping[tuple[int, int, int], Iterable[Sequence[Outcome]]])
 
 def write_table(rows: Sequence[Summary], path: Path) -> None:
     """Four digits; `read_table` has them back."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow([f.name for f in fields(Summary)])
-        for row in rows:
-            values = [getattr(row, f.name) for f in fields(Summary)]
-            out.writerow([f"{v:.4g}" if isinstance(v, float) else v for v in values])
+    write_rows(path, rows, digits=4)
 
 
 def read_table(path: str | Path) -> list[Summary]:
     """What `write_table` wrote; InputError for another file."""
-    try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"table: expected a CSV file that can be read, got {path} ({error})") from error
-    kinds = {"int": int, "float": float, "str": str}
-    columns = {f.name: kinds[str(f.type)] for f in fields(Summary)}
-    if not lines or set(lines[0]) != set(columns):
-        raise InputError(f"table: expected the columns {', '.join(columns)}, got {path} with others")
-    try:
-        return [Summary(**{name: kind(line[name]) for name, kind in columns.items()}) for line in lines]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"table: expected numbers in {path}: {error}") from error
+    return read_rows(path, Summary)
 
 
 def markdown(rows: Sequence[Summary]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from moe_theory.errors import InputError
-from moe_theory.report.figures import Picture
+from moe_theory.report.style import Picture
 
 STATIC = "MOE_THEORY_STATIC"  # set (to anything) where notebooks are executed with nobody there
 WIDGET = "application/vnd.jupyter.widget-view+json"
