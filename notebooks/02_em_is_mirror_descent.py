@@ -99,7 +99,7 @@ mt.table(names.split(" | "), zip(range(9), fall, least, fall / least), digits=5)
 # Near a fixed point a step of length $\gamma$ has the Jacobian $I-\gamma(I-M)$: with
 # $\gamma=\frac12$ the gap contracts at $(1+\lambda_{\max})^2/4$ instead of
 # $\lambda_{\max}^2$. Gradient descent, in the Euclidean metric, has
-# $I-\gamma\nabla^2L$. Points are measured, lines predicted.
+# $I-\gamma\nabla^2L$. Solid is measured, dashed predicted.
 
 # %%
 methods = {"EM": mt.EM(model), "step ½": mt.MirrorDescent(model, 0.5)}

@@ -69,7 +69,7 @@ mt.slider(draw, b=(0.5, 6.0, 0.5))
 
 # %%
 grid = [0.5, 1, 2, 4, 8]
-mt.phase_map(mt.snr_map(linear, grid, grid, [15, 90]))
+mt.phase_map(mt.snr_map(linear, grid, grid[:-1], [15, 90]))
 
 # %% [markdown]
 # Linear experts need $\|\beta^*\|$ of about 2, whatever the gate, as long as the angle
@@ -116,7 +116,7 @@ mt.asymptote_figure(mt.snr_map(logistic, betas, [1.0], [90.0]), 1.0, 90.0)
 
 # %%
 truth = at(linear, 3)
-law = mt.Population(linear, truth, nats=9)
+law = mt.Population(linear, truth, nats=7)
 found = {
     s: mt.largest_region(linear, law, truth, 0.5, s) for s in ("euclidean", "bregman")
 }
@@ -128,8 +128,8 @@ mt.table(
 # ## What is proved of the signal
 # Maps and searches support; they prove nothing. For two linear experts there is a
 # theorem: $\lambda_{\max}(M(\theta))\le C/\sqrt{1+\|\beta^*\|^2/\sigma^2}$ on a set
-# around $\theta^*$, whatever the angle and the dimension (the black line in the figure
-# of the two ends). It gives conditions that can be quoted:
+# around $\theta^*$, whatever the angle and the dimension (the dash-dotted line in the
+# figure of the two ends). It gives conditions that can be quoted:
 
 # %%
 for guarantee in guarantees(linear, alpha=0.5, gates=[1], beta=16):

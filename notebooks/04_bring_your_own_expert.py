@@ -80,7 +80,7 @@ mt.verdict_table(mt.verify_model(model, quick=True))
 # %%
 truth = model.theta(beta=[2, 0, 0], c=[0, 0, 1], w=[0, 1.5, 0])
 data = mt.MonteCarlo(model, truth, n=4000, seed=1).data()
-best = mt.fit(model, data, restarts=5, seed=0).best
+best = mt.fit(model, data, restarts=3, seed=0).best
 information = len(data) * mt.observed_information(model, data, best.last)
 errors = np.sqrt(np.diagonal(np.linalg.inv(information))).reshape(truth.shape)
 distance = mt.distance(model, best.last, truth)

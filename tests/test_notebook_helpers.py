@@ -41,8 +41,15 @@ def test_slider_is_a_picture_where_nobody_can_move_it(monkeypatch: pytest.Monkey
 def test_slider_is_a_widget_as_well_where_somebody_can(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ipywidgets")
     monkeypatch.delenv(STATIC, raising=False)
-    bundle = mt.slider(lambda step=0.5: Picture(), step=(0.0, 1.0, 0.1))._repr_mimebundle_()
+    asked: list[float] = []
+
+    def draw(step: float = 0.5) -> Picture:
+        asked.append(step)
+        return Picture()
+
+    bundle = mt.slider(draw, step=(0.0, 1.0, 0.1))._repr_mimebundle_()
     assert bundle[WIDGET]["model_id"] and "image/png" in bundle
+    assert asked == [0.5, 0.5]  # for the page, and for the widget
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def slider(draw: Callable[..., Figure], **ranges: tuple[float, float, float]) ->
 
 def _widget(draw: Callable[..., Figure], ranges: dict[str, tuple[float, float, float]]) -> dict[str, Any]:
     import ipywidgets
+    from IPython.display import display
 
     controls = {}
     for name, (low, high, step) in ranges.items():
@@ -68,6 +69,6 @@ def _widget(draw: Callable[..., Figure], ranges: dict[str, tuple[float, float, f
         control = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
         default = inspect.signature(draw).parameters[name].default
         controls[name] = control(default, min=low, max=high, step=step, description=name, continuous_update=False)
-    shown = ipywidgets.interactive(draw, **controls)
+    shown = ipywidgets.interactive(lambda **values: display(draw(**values)), **controls)
     shown.update()
     return {WIDGET: {"version_major": 2, "version_minor": 0, "model_id": shown.model_id}}
