@@ -33,6 +33,7 @@ import moe_theory as mt
 from moe_theory.certificates.certificate import seal
 from moe_theory.datasets import OLD_FAITHFUL
 
+# %%
 FILE, SIGMA = OLD_FAITHFUL, 6.0
 COLUMNS = {"response": "waiting_centred", "features": "previous_waiting"}
 data = mt.read_data(FILE, **COLUMNS, intercept=True)

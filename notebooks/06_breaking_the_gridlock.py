@@ -37,11 +37,12 @@ import sympy as sp
 
 import moe_theory as mt
 from moe_theory.gridlock.draws import Draw, matched, parameter_error
-from moe_theory.gridlock.methods import Contest
+from moe_theory.gridlock.methods import METHODS, Contest
 from moe_theory.gridlock.table import read_table
 from moe_theory.moments.transforms import derive
 from moe_theory.report.gridlock import gridlock_figure
 
+# %%
 sigma = sp.Symbol("sigma", positive=True)
 derive("linear", sigma)
 
@@ -137,13 +138,13 @@ mt.table(
 
 # %%
 contest = Contest(Draw.of(k=4, d=8, n=500, truth=0))
-one = lambda m: (m.method, f"{m.success:d} of 1", m.error, m.error)
+one = lambda m: (METHODS[m.method].label, f"{m.success:d} of 1", m.error, m.error)
 from_random = lambda name: [contest.from_random(name, start) for start in range(6)]
 rows = [one(m) for m in (contest.maximum, contest.tensor(), contest.tensor_em())]
 for name in ("em-given", "em-spread"):
     error = np.array([(m.success, m.error) for m in from_random(name)])
     best, worst = error[:, 1].min(), error[:, 1].max()
-    rows.append((name, f"{error[:, 0].sum():.0f} of 6", best, worst))
+    rows.append((METHODS[name].label, f"{error[:, 0].sum():.0f} of 6", best, worst))
 mt.table(["method", "successes", "rms error of $a$, best", "worst"], rows, digits=3)
 
 # %% [markdown]

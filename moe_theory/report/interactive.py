@@ -70,5 +70,4 @@ def _widget(draw: Callable[..., Figure], ranges: dict[str, tuple[float, float, f
         default = inspect.signature(draw).parameters[name].default
         controls[name] = control(default, min=low, max=high, step=step, description=name, continuous_update=False)
     shown = ipywidgets.interactive(lambda **values: display(draw(**values)), **controls)
-    shown.update()
     return {WIDGET: {"version_major": 2, "version_minor": 0, "model_id": shown.model_id}}
