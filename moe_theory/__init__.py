@@ -85,8 +85,8 @@ __version__ = "0.1.0"
 
 # Names are loaded when first used: importing the package costs next to nothing, and a command imports what it needs.
 _HOME = {
-    "moe_theory.algorithms": "EM Algorithm AnnealedEM BlockGradientEM GeneralisedEM GradientDescent GradientEM"
-    " MirrorDescent Squarem StochasticGradient Trace run",
+    "moe_theory.algorithms": "EM LBFGS Algorithm AnnealedEM BlockGradientEM GeneralisedEM GradientDescent GradientEM"
+    " InexactEM MirrorDescent Squarem StochasticGradient Trace run",
     "moe_theory.algorithms.fit": "fit",
     "moe_theory.analysis": "RateMeasurement RatePrediction measure_rate predict_rate",
     "moe_theory.analysis.asymptotics": "high_snr low_snr",

@@ -48,7 +48,12 @@ def read_rows(path: str | Path, cls: type[Row]) -> list[Row]:
     if sorted(head) != sorted(columns) or not lines:
         found = ", ".join(head) + " and no rows" if sorted(head) == sorted(columns) else "others"
         raise InputError(f"table: expected the columns {', '.join(columns)}, got {path} with {found}")
-    return [cls(**_read(dict(zip(head, line, strict=False)), columns, path, i)) for i, line in enumerate(lines, 2)]
+    made = []
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(head):
+            raise InputError(f"table: expected {len(head)} cells in line {number} of {path}, got {len(line)}")
+        made.append(cls(**_read(dict(zip(head, line, strict=True)), columns, path, number)))
+    return made
 
 
 def _columns(cls: type) -> dict[str, Callable[[str], Any]]:
@@ -74,8 +79,6 @@ def _written(value: Any, digits: int | None) -> str:
 def _read(cells: dict[str, str], columns: dict[str, Callable[[str], Any]], path: Any, line: int) -> dict[str, Any]:
     found = {}
     for name, reader in columns.items():
-        if name not in cells:
-            raise InputError(f"table: expected {len(columns)} cells in line {line} of {path}, got {len(cells)}")
         try:
             found[name] = reader(cells[name])
         except ValueError as error:

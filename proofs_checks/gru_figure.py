@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import mpmath
 import numpy as np
 import sympy as sp
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
+from moe_theory.report import style
+from moe_theory.report.style import Picture
 from moe_theory.validation import Array
 from proofs_checks.gru_gap import TANH, gap_at
 
-RESETS = ((1 / 2, ITERATES), (1 / 16, GAP))
+RESETS = (1 / 2, 1 / 16)
+CHORD = (-1.5, 4.0)  # u, v
 
 
 def largest_gaps(v: Array, r: float) -> Array:
@@ -28,62 +33,95 @@ def largest_gaps(v: Array, r: float) -> Array:
     return best
 
 
-def gap_figure() -> Figure:
-    """Left, tanh and its chord: J is what lies between. Right, sup over u of |J| below what bounds it."""
-    figure = Picture(figsize=(10.4, 4.3), layout="constrained")
-    chord, growth = figure.subplots(1, 2, width_ratios=(1, 1.15))
-    _draw_chord(chord)
-    _draw_growth(growth)
-    for axes in (chord, growth):
-        axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
+@dataclass(frozen=True)
+class ChordPoint:
+    """At r between 0 and 1: u + rv, the GRU's f(u + rv) and the deck's (1-r) f(u) + r f(u+v); outside of that nan."""
+
+    r: float
+    x: float
+    gru: float
+    deck: float
 
 
-def _draw_chord(axes: Axes) -> None:
-    u, v = -1.5, 4.0
-    t = np.linspace(u - 0.7, u + v + 0.7, 300)
-    inside = np.linspace(u, u + v, 200)
-    r = (inside - u) / v
-    line = (1 - r) * np.tanh(u) + r * np.tanh(u + v)
-    axes.plot(t, np.tanh(t), color=ITERATES, linewidth=1.8, label=r"GRU: $f(u+rv)$, $f=\tanh$")
-    axes.plot(inside, line, color=GAP, linewidth=1.8, label=r"deck: $(1-r)f(u)+r f(u+v)$")
-    axes.fill_between(inside, np.tanh(inside), line, color=BOUND, alpha=0.25, linewidth=0, label="$J$, the gap")
-    zero = float(mpmath.findroot(lambda s: gap_at(TANH, u, v, s), (0.2, 0.5), solver="anderson"))
-    axes.plot([u, u + v], np.tanh([u, u + v]), "o", color=INK, markersize=5)
-    axes.plot([u + zero * v], [np.tanh(u + zero * v)], "o", color=INK, markersize=6, markerfacecolor="white")
-    axes.annotate(
-        f"inside, $J=0$ at $r={zero:.3f}$ only",
-        (u + zero * v, np.tanh(u + zero * v)),
-        (0.5, -0.5),
-        fontsize=9,
-        color=INK,
-        arrowprops={"arrowstyle": "-", "color": BOUND, "linewidth": 0.8},
-    )
-    axes.text(u - 0.1, np.tanh(u) + 0.07, "$r=0$", ha="right", fontsize=9, color=INK)
-    axes.text(u + v, np.tanh(u + v) - 0.17, "$r=1$", ha="center", fontsize=9, color=INK)
-    axes.set(xlabel=r"$u + rv$, for $r$ from 0 to 1", ylabel="candidate state", ylim=(-1.12, 1.55))
-    axes.set_title(f"A chord of tanh, $u={u:g}$, $v={v:g}$", loc="left", color=INK, fontsize=11)
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
+@dataclass(frozen=True)
+class GapPoint:
+    """sup over u of |J| at reset r and v, and the least of its bounds."""
+
+    r: float
+    v: float
+    gap: float
+    bound: float
 
 
-def _draw_growth(axes: Axes) -> None:
+def chord_points() -> list[ChordPoint]:
+    """A chord of tanh, and some of tanh on both sides."""
+    u, v = CHORD
+    found = []
+    for r in np.linspace(-0.175, 1.175, 271).round(12).tolist():
+        deck = (1 - r) * np.tanh(u) + r * np.tanh(u + v) if 0 <= r <= 1 else np.nan
+        found.append(ChordPoint(r, u + r * v, float(np.tanh(u + r * v)), float(deck)))
+    return found
+
+
+def gap_points() -> list[GapPoint]:
+    """The largest gaps of tanh under min{½ r(1-r) v² sup|f''|, r(1-r) v, 2 max(r, 1-r) tanh(v/2)}."""
     v = np.geomspace(0.02, 100, 121)
-    for r, colour in RESETS:
-        axes.plot(v, largest_gaps(v, r), color=colour, linewidth=1.9, label=f"$r={sp.Rational(r)}$")
-        axes.plot(v, r * (1 - r) * v**2 / 2 * float(TANH.sup), "--", color=colour, linewidth=1.2)
-        flat = np.minimum(r * (1 - r) * v, 2 * max(r, 1 - r) * np.tanh(v / 2))
-        axes.plot(v, flat, ":", color=colour, linewidth=1.5)
-    for style, text in (
-        ("-", r"$\sup_u |J|$"),
-        ("--", r"$\frac{1}{2}r(1-r)\,v^2\sup|f''|$"),
-        (":", r"$\min\{r(1-r)v,\ \max(r,1-r)\,2\tanh\frac{v}{2}\}$"),
-    ):
-        axes.plot([], [], style, color=INK, linewidth=1.3, label=text)
-    axes.axhline(2, color=BOUND, linewidth=0.9)
-    axes.text(0.022, 2.3, "2, the worst over all u, v and r: never reached", color=INK, fontsize=8.5)
+    found = []
+    for r in RESETS:
+        curved = r * (1 - r) * v**2 / 2 * float(TANH.sup)
+        least = np.minimum(curved, np.minimum(r * (1 - r) * v, 2 * max(r, 1 - r) * np.tanh(v / 2)))
+        gaps = largest_gaps(v, r)
+        found += [GapPoint(r, float(a), float(b), float(c)) for a, b, c in zip(v, gaps, least, strict=True)]
+    return found
+
+
+def gap_figure() -> Picture:
+    """Left, tanh and its chord: J is what lies between. Right, sup over u of |J| below what bounds it."""
+    return draw_gap(chord_points(), gap_points())
+
+
+def draw_gap(chord: Sequence[ChordPoint], gaps: Sequence[GapPoint]) -> Picture:
+    """The figure of such tables."""
+    picture, panels = style.panels(1, 2, width=style.PAGE, height=3.5, width_ratios=(1, 1.1))
+    picture.rows = {"chord": list(chord), "gaps": list(gaps)}
+    _draw_chord(panels[0, 0], chord)
+    _draw_growth(panels[0, 1], gaps)
+    return picture
+
+
+def _draw_chord(axes: Axes, points: Sequence[ChordPoint]) -> None:
+    look, (u, v) = style.theme_of(axes), CHORD
+    x, gru, deck = np.array([(p.x, p.gru, p.deck) for p in points]).T
+    plain = {"marker": "", "linewidth": 1.8}
+    style.measured(axes, x, gru, 0, r"GRU: $f(u+rv)$, $f=\tanh$", **plain, color=look.colour(0))
+    style.measured(axes, x, deck, 1, r"deck: $(1-r)f(u)+r f(u+v)$", **plain, color=look.colour(1))
+    style.band(axes, x, gru, deck, label="$J$, the gap", color=look.soft, alpha=0.25)
+    zero = float(mpmath.findroot(lambda s: gap_at(TANH, u, v, s), (0.2, 0.5), solver="anderson"))
+    dots: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": look.ink, "zorder": 5, "markersize": 4}
+    axes.plot([u, u + v], np.tanh([u, u + v]), **dots)
+    axes.plot([u + zero * v], [np.tanh(u + zero * v)], **(dots | {"markerfacecolor": look.paper, "markersize": 5}))
+    arrow = {"arrowstyle": "-", "color": look.soft, "linewidth": 0.7, "shrinkB": 3}
+    inside = (u + zero * v, float(np.tanh(u + zero * v)))
+    style.note(axes, f"inside, $J=0$\nat $r={zero:.3f}$ only", inside, (24, -34), arrowprops=arrow)
+    style.note(axes, "$r=0$", (u, float(np.tanh(u))), (-4, 5), ha="right")
+    style.note(axes, "$r=1$", (u + v, float(np.tanh(u + v))), (5, -10))
+    axes.set_ylim(-1.12, 1.12)
+    style.names(axes, r"$u + rv$, for $r$ from 0 to 1", "candidate state")
+    style.title(axes, f"A chord of tanh, $u={u:g}$, $v={v:g}$")
+    style.legend(axes, loc="outside lower left")
+
+
+def _draw_growth(axes: Axes, points: Sequence[GapPoint]) -> None:
+    look = style.theme_of(axes)
+    for slot, r in enumerate(dict.fromkeys(p.r for p in points)):
+        v, gap, least = np.array([(p.v, p.gap, p.bound) for p in points if p.r == r]).T
+        style.measured(axes, v, gap, slot, rf"computed $\sup_u |J|$, $r={sp.nsimplify(r)}$")
+        style.bound(axes, v, least, None, color=look.deep(slot))
+    told = r"bound, the least of $\frac{1}{2}r(1-r)\,v^2\sup|f''|$, $r(1-r)v$ and $\max(r,1-r)\,2\tanh\frac{v}{2}$"
+    style.bound(axes, [], [], None, told, color=look.ink)
+    style.reference(axes, v[[0, -1]], [2.0, 2.0])
+    style.note(axes, "2, the worst over $u$, $v$ and $r$: never reached", (v[0], 2.0), (4, 3))
     axes.set(xscale="log", yscale="log", ylim=(1e-5, 7), xlim=(v[0], v[-1]))
-    axes.set_xlabel(r"$v = (Bh)_i$, what the reset gate scales")
-    axes.set_ylabel("gap of the candidate state")
-    axes.set_title("tanh: the largest gap, and what bounds it", loc="left", color=INK, fontsize=11)
-    axes.legend(frameon=False, fontsize=9.5, loc="lower right")
+    style.names(axes, r"$v = (Bh)_i$, what the reset gate scales", "gap of the candidate state")
+    style.title(axes, "tanh: the largest gap, and what bounds it")
+    style.legend(axes, loc="outside lower right")

@@ -181,10 +181,11 @@ def figures(setting: Setting) -> Mapping[str, Figure]:
     sizes = SIZES[::2] if setting.quick else SIZES
     found = _sampled(World(), None, sizes, setting.seed)
     errors, predicted = (np.sqrt(np.mean(values**2, axis=0)) for values in found)
-    label = f"measured, root mean square of {SEEDS} samples (line: by the jackknife)"
+    label = f"measured, root mean square of {SEEDS} samples"
     title = "Two linear experts found without the gate, d = 3, σ = 0.3"
+    ylabel = r"root mean square error of $\hat a_i$"
     series = {label: (np.array(sizes), errors, predicted)}
-    return {"regressors-first": order_figure(series, title, "rows n", r"root mean square error of $\hat a_i$")}
+    return {"regressors-first": order_figure(series, title, "rows $n$", ylabel, "predicted by the jackknife")}
 
 
 def _cube_alone(p: Polynomials) -> Polynomials:

@@ -330,7 +330,9 @@ class TestPictures:
     def test_figure_and_page(self, curve):
         figure = certificate_figure(curve)
         (axes,) = figure.axes
-        assert "radius" in axes.get_xlabel() and len(axes.get_legend().get_texts()) == 4
+        labels = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert "radius" in axes.get_xlabel() and len(labels) == 5
+        assert sum("proved bound" in label for label in labels) == 2
         assert pickle.loads(pickle.dumps(figure)).axes  # `verify` draws it in another process
         page = certificate_page(curve.certificate, curve, "rows.csv")
         for text in ("EM converges linearly on rows.csv", curve.certificate.source.digest, "moe-theory check", "<svg"):

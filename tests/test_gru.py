@@ -223,7 +223,7 @@ def test_values_slopes_and_curvatures_are_variables_by_argument() -> None:
 
 def test_the_figure_draws_gaps_below_their_bounds() -> None:
     v = np.array([0.05, 0.7, 5.0, 40.0])
-    for r, _ in RESETS:
+    for r in RESETS:
         found = largest_gaps(v, r)
         u = np.random.default_rng(1).uniform(-45, 5, (4000, 1))
         assert np.all(np.max(np.abs(gap(np.tanh, u, v, r)), axis=0) <= found * (1 + 1e-9))

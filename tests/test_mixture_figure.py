@@ -10,7 +10,7 @@ from test_mixture_em import FAMILIES, draw
 import moe_theory as mt
 from moe_theory.errors import InputError
 from moe_theory.mixture.fit import fit_problem
-from moe_theory.report.mixture import COLOURS
+from moe_theory.report.style import LIGHT
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -18,14 +18,14 @@ def test_curves_are_the_fit(family: str) -> None:
     fit = fit_problem(draw(family, 2, 150, 7), restarts=2, max_iterations=40, penalty=mt.Penalty(1e-2))
     figure = mt.mixture_figure(fit, title="a title")
     above, below = figure.axes
-    assert above.get_title(loc="left") == "a title" and below.get_ylabel() == "gate P(z | x)"
+    assert above.get_title(loc="left") == "a title" and below.get_ylabel() == r"gate $P(z\,|\,x)$"
     # The gate sees a feature of its own, so the two panels have axes of their own.
     assert above.get_xlabel() == "x1" and below.get_xlabel().startswith("w1 (curves:")
     grid = above.lines[0].get_xdata()
     means = fit.expert_means(grid[:, None], np.full((len(grid), 1), np.mean(fit.problem.law.x[:, 2])))
     drawn = np.stack([line.get_ydata() for line in above.lines])
     np.testing.assert_allclose(drawn, np.moveaxis(means.reshape(len(grid), -1), 0, 1), rtol=1e-10)
-    names = [text.get_text() for text in above.get_legend().get_texts()]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names[0].startswith("expert 1") and names[-1].startswith("expert 2")
     prior = np.stack([line.get_ydata() for line in below.lines])
     np.testing.assert_allclose(np.sum(prior, axis=0), 1, rtol=1e-12)
@@ -34,7 +34,7 @@ def test_curves_are_the_fit(family: str) -> None:
 def test_rows_are_coloured_by_responsibility() -> None:
     fit = fit_problem(draw("gaussian", 2, 80, 7), restarts=2)
     points = mt.mixture_figure(fit).axes[0].collections[0]
-    expected = fit.responsibilities() @ np.array([to_rgb(c) for c in COLOURS[:2]])
+    expected = fit.responsibilities() @ np.array([to_rgb(c) for c in LIGHT.colours[:2]])
     np.testing.assert_allclose(points.get_facecolor()[:, :3], expected, atol=1e-12)
     np.testing.assert_allclose(points.get_offsets()[:, 1], fit.problem.law.y)
 
@@ -53,7 +53,7 @@ def test_the_feature_is_the_users_choice() -> None:
 def test_the_trace_is_drawn_over_its_predicted_rate() -> None:
     fit = fit_problem(draw("gaussian", 2, 300, 5), restarts=2, tolerance=1e-10)
     figure = mt.rate_figure(fit.trace, fit.rate)
-    text = " ".join(t.get_text() for t in figure.axes[0].get_legend().get_texts())
+    text = " ".join(t.get_text() for t in figure.legends[0].get_texts())
     assert f"{fit.rate.lambda_max:.4f}" in text
 
 
@@ -68,7 +68,8 @@ def test_terms_made_of_one_variable_move_together() -> None:
     curve = next(line for line in figure.axes[0].lines if line.get_label() == "expert 1")
     at, mean = curve.get_data()
     np.testing.assert_allclose(mean, at**2 + at + np.mean(z), atol=0.1)  # text at its most frequent, b; z at its mean
-    assert figure.axes[0].get_ylabel() == "out and E[out | x, z] ± σ"
-    assert figure.axes[1].get_xlabel() == "x (curves: the other variables at their means, text at its most frequent)"
+    assert figure.axes[0].get_ylabel().replace("\n", " ") == "out and E[out | x, z] ± σ"
+    under = figure.axes[1].get_xlabel().replace("\n", " ")
+    assert under == "x (curves: the other variables at their means, text at its most frequent)"
     with pytest.raises(mt.InputError, match=r"^feature: expected one of x, z, got 'g'$"):
         mt.mixture_figure(found, "g")

@@ -785,7 +785,7 @@ def test_the_result_shows_itself() -> None:
         found.intervals(1.5)
     figure = mt.recovery_figure(found, truth=np.eye(2, 3))
     assert "2 linear experts from moments, 1,500 rows" in figure._suptitle.get_text()
-    points = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
+    points = [line for line in figure.axes[1].lines if "expert" in str(line.get_label())]
     np.testing.assert_allclose(points[1].get_ydata(), found.regressors[1])
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), found.spectrum[:2])
     assert "Regressors with 95% intervals" in str(found.summary())

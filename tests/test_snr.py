@@ -657,9 +657,10 @@ def test_phase_maps(level: float, radius: float | None) -> None:
     figure = phase_map(found)
     assert drawn(figure).startswith(b"\x89PNG")
     *panels, bar = figure.axes
-    assert [p.get_title() for p in panels] == ["angle 30°", "angle 90°"]
-    assert all(p.get_xlabel() == r"$\|\beta^*\|$" and p.get_xscale() == p.get_yscale() == "log" for p in panels)
-    assert panels[0].get_ylabel() == r"$\|w^*\|$" and bar.get_ylabel() == r"$\lambda_{\max}(M(\theta^*))$"
+    assert [p.get_title(loc="left") for p in panels] == ["angle 30°", "angle 90°"]
+    assert all(p.get_xlabel() == r"experts' signal $\|\beta^*\|$" for p in panels)
+    assert all(p.get_xscale() == p.get_yscale() == "log" for p in panels)
+    assert panels[0].get_ylabel() == r"gate's signal $\|w^*\|$" and bar.get_ylabel() == r"$\lambda_{\max}(M(\theta^*))$"
     assert found.model in figure.get_suptitle() and ("circles" in figure.get_suptitle()) == bool(radius)
     assert phase_map(found, "mine").get_suptitle() == "mine"
 
@@ -694,11 +695,11 @@ def test_asymptotes(model: str, betas: tuple[float, ...]) -> None:
     assert drawn(figure).startswith(b"\x89PNG")
     above, below = figure.axes
     assert above.get_ylabel() == r"$\lambda_{\max}(M(\theta^*))$"
-    assert below.get_xlabel() == r"$\|\beta^*\|$" and below.get_ylabel().startswith("distance to")
+    assert below.get_xlabel() == r"experts' signal $\|\beta^*\|$" and below.get_ylabel().startswith("distance to")
     assert model in above.get_title(loc="left") and "angle 30°" in above.get_title(loc="left")
     x, y = above.lines[0].get_data()
     assert list(x) == [b for b in betas if b > 0] and list(y) == [plausible(model)(b, 1, 30) for b in x]
-    names = [t.get_text() for t in above.get_legend().get_texts()]
+    names = [t.get_text() for t in figure.legends[0].get_texts()]
     low, high = (
         f(MODELS["SymMoLinE" if model == "symmetric-linear" else "SymMoLogE"], 1, 30.0) for f in (low_snr, high_snr)
     )

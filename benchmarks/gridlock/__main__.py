@@ -89,7 +89,7 @@ def main() -> None:
         if options.markdown:
             rewrite(options.markdown, markdown(rows))
         if options.figure:
-            gridlock_figure(rows).savefig(options.figure, dpi=200)
+            gridlock_figure(rows).savefig(options.figure, dpi=300)
     except InputError as error:
         parser.error(str(error))
 

@@ -17,6 +17,8 @@ class Algorithm(ABC):
     """Iterates θ -> step(θ, law). `monotone`: the theory says that L never increases along its iterates."""
 
     monotone = True
+    #: whether a step needs curvature; without, thousands of coefficients cost no more than two products per pass
+    second_order = True
     #: passes over the rows that a step takes, where it does not use `evaluate` (mini-batches)
     passes_per_step: float | None = None
 
@@ -44,7 +46,7 @@ class Algorithm(ABC):
         """L (with the penalty), its gradient and what a step needs at θ; the last result is kept, so that a run and its
         step share it."""
         if self._last is None or self._last[0] is not law or not np.array_equal(self._last[1].theta, theta):
-            self._last = (law, evaluate(self.model, law, theta, self.penalty))
+            self._last = (law, evaluate(self.model, law, theta, self.penalty, self.second_order))
         return self._last[1]
 
     def localised(self, model: Model) -> Algorithm:

@@ -6,35 +6,54 @@ import numpy as np
 
 from moe_theory.algorithms.base import Algorithm
 from moe_theory.algorithms.maximise import complete_gradient
-from moe_theory.errors import DegenerateError
+from moe_theory.errors import DegenerateError, InputError
+from moe_theory.evaluation import Penalty
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
-from moe_theory.operators import objective
-from moe_theory.validation import Array, positive_number, whole_number
+from moe_theory.validation import Array, positive_number, real_array, whole_number
 
 
 class GradientDescent(Algorithm):
     """θ⁺ = θ - step ∇L(θ), with a fixed step or, for step=None, Armijo backtracking.
 
     Backtracking starts from twice the last accepted step (at first from `initial`) and halves until L falls by a
-    quarter of what the gradient promises.
+    quarter of what the gradient promises. momentum: with a fixed step only, times the last move is added (Polyak's
+    heavy ball, 1964).
     """
 
-    def __init__(self, model: Model, step: float | None = None, initial: float = 1.0) -> None:
-        super().__init__(model)
+    second_order = False
+
+    def __init__(
+        self,
+        model: Model,
+        step: float | None = None,
+        initial: float = 1.0,
+        penalty: Penalty | None = None,
+        momentum: float = 0.0,
+    ) -> None:
+        super().__init__(model, penalty)
         self.step_size = None if step is None else positive_number("step", step)
         self.monotone = step is None
         self._trial = positive_number("initial", initial)
+        self.momentum = float(real_array("momentum", momentum, ndim=0))
+        if not 0 <= self.momentum < 1 or (self.momentum > 0 and step is None):
+            raise InputError(f"momentum: expected a number in [0, 1), and 0 without a fixed step, got {momentum:g}")
+        self._move: Array | float = 0.0
+
+    @property
+    def name(self) -> str:
+        return "GradientDescent" if self.momentum == 0 else "HeavyBall"
 
     def step(self, theta: Array, law: Law) -> Array:
         """One gradient step; DegenerateError if backtracking finds none."""
         at = self.evaluate(theta, law)
         g = at.gradient
         if self.step_size is not None:
-            return theta - self.step_size * g
+            self._move = self.momentum * self._move - self.step_size * g
+            return theta + self._move
         here, slope, step = at.objective, float(np.sum(g * g)), 2 * self._trial
         slack = law.accuracy * (1 + abs(here))
-        while objective(self.model, law, theta - step * g) > here - step * slope / 4 + slack:
+        while self.evaluate(theta - step * g, law).objective > here - step * slope / 4 + slack:
             step /= 2
             if step < 1e-16:
                 raise DegenerateError("backtracking found no step that decreases L")
@@ -49,8 +68,9 @@ class GradientEM(Algorithm):
     step: None takes 1/λ_max(∇²A(θ)), the inverse smoothness of Q at θ.
     """
 
-    def __init__(self, model: Model, step: float | None = None, inner: int = 1) -> None:
-        super().__init__(model)
+    def __init__(self, model: Model, step: float | None = None, inner: int = 1, penalty: Penalty | None = None) -> None:
+        super().__init__(model, penalty)
+        self.second_order = step is None
         self.step_size = None if step is None else positive_number("step", step)
         self.inner = whole_number("inner", inner, least=1)
         self.monotone = False

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from moe_theory.algorithms.general_step import general_step
 from moe_theory.algorithms.mirror import inverse_mirror
 from moe_theory.algorithms.softmax_step import Memory, softmax_step
-from moe_theory.evaluation import Evaluation, FlatEvaluation, GeneralEvaluation, SoftmaxEvaluation
+from moe_theory.evaluation import (
+    Evaluation,
+    FirstOrder,
+    FlatEvaluation,
+    GeneralEvaluation,
+    SoftmaxEvaluation,
+    first_order,
+)
 from moe_theory.evaluation.general import evaluate_general, q_derivatives
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
@@ -41,6 +48,8 @@ def complete_gradient(model: Model, law: Law, at: Evaluation, phi: Array) -> Arr
     """Gradient of -Q(·|θ) at φ, (m, d), the responsibilities frozen at θ (at φ = θ it is ∇L, Fisher's identity)."""
     if isinstance(at, FlatEvaluation):
         return mean_map(model, law, phi) - at.target
+    if isinstance(at, FirstOrder):
+        return first_order(at.layout, model, law, phi, at.penalty, at.responsibilities).gradient
     if isinstance(at, GeneralEvaluation):
         frozen: Sequence[Array] = at.responsibilities
     else:

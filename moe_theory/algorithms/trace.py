@@ -33,13 +33,13 @@ class Trace:
     objective: L, (T+1,). gradient: ∇L, (T+1, m, q). gradient_norm: ‖∇L‖ in the dual metric, √(∇L'(∇²A)^{-1}∇L),
     (T+1,), free of the features' units; for a gate of many labels an estimate from a lower bound until that is small
     enough (`SoftmaxEvaluation.dual_norm`), exact where the run has converged. divergence: B_A(θ_t‖θ_{t+1}) = E
-    KL(p_{t+1}‖p_t), (T,), empty if not asked for. seconds: wall time at which each iterate was known, (T+1,). reason:
-    converged (gradient norm below the tolerance, or at rounding), max_iterations, decreased (the likelihood fell
-    beyond rounding though the theory forbids it), nonfinite, degenerate (a step that has no solution; `message` says
-    which). metric: ∇²A at the last iterate, (m q, m q), or (p, p) on the learnt entries. passes: over the law's rows
-    until each iterate was known with L and ∇L there, (T+1,); those for divergences and the stopping test, and L where
-    no step needs it, are not counted. accuracy: of the law. inner_residual: each M-step's Newton decrement over its
-    aim, (T,), not a number where an algorithm has none. label, rows: where it is degenerate; bounded: whether the
+    KL(p_{t+1}‖p_t), (T,), empty if not asked for. reason: converged (gradient norm below the tolerance, or at
+    rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
+    nonfinite, degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate, (m q,
+    m q), or (p, p) on the learnt entries. passes: over the law's rows until each iterate was known with L and ∇L
+    there, (T+1,); those for divergences and the stopping test, and L where no step needs it, are not counted.
+    seconds: that took, (T+1,). accuracy: of the law. inner_residual: each M-step's Newton decrement over its aim,
+    (T,), not a number where an algorithm has none. label, rows: where it is degenerate; bounded: whether the
     likelihood has a finite supremum there.
     """
 
@@ -147,12 +147,8 @@ def _iterate(
     at = algorithm.evaluate(theta, law)
     own = algorithm.passes_per_step
     passes = [float(tally.passes - begun) if own is None else 0.0]
-    thetas, objective, gradients, seconds = (
-        [theta],
-        [at.objective],
-        [at.gradient],
-        [time.perf_counter() - clock],
-    )
+    seconds = [time.perf_counter() - clock if own is None else 0.0]
+    thetas, objective, gradients = [theta], [at.objective], [at.gradient]
     norms: list[float] = []
     divergence: list[float] = []
     inner: list[float] = []
@@ -187,11 +183,13 @@ def _iterate(
                 message, label, rows = str(error), error.label, error.rows
                 reason = "degenerate" if reason == "converged" else reason
             break
-        begun = tally.passes
+        clock, begun = time.perf_counter(), tally.passes
         try:
             theta = algorithm.step(theta, law)
+            elapsed = time.perf_counter() - clock
             if np.isfinite(theta).all():
                 at = algorithm.evaluate(theta, law)
+            elapsed = time.perf_counter() - clock if own is None else elapsed
         except DegenerateError as error:
             reason, message, label, rows = "degenerate", str(error), error.label, error.rows
             bounded = error.bounded
@@ -209,7 +207,7 @@ def _iterate(
         thetas.append(theta)
         objective.append(at.objective)
         gradients.append(at.gradient)
-        seconds.append(time.perf_counter() - clock)
+        seconds.append(seconds[-1] + elapsed)
         if callback is not None:
             callback(len(thetas) - 1, at.objective)
         if algorithm.monotone and objective[-1] > objective[-2] + 100 * law.accuracy * (1 + abs(objective[-2])):

@@ -89,7 +89,7 @@ def own_files(
 def image(figure: Figure, path: str | Path) -> bytes:
     """The figure in the format that the path's ending names."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(path).suffix[1:].lower(), dpi=160)
+    figure.savefig(buffer, format=Path(path).suffix[1:].lower(), dpi=300)
     return buffer.getvalue()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moe_theory.errors import InputError
 from moe_theory.evaluation.base import Evaluation
+from moe_theory.evaluation.first_order import FirstOrder, first_order, serves
 from moe_theory.evaluation.flat import FlatEvaluation, evaluate_flat
 from moe_theory.evaluation.general import GeneralEvaluation, evaluate_general, is_flat
 from moe_theory.evaluation.layout import Layout, layout
@@ -15,6 +16,7 @@ from moe_theory.validation import Array
 
 __all__ = [
     "Evaluation",
+    "FirstOrder",
     "FlatEvaluation",
     "GeneralEvaluation",
     "Layout",
@@ -24,14 +26,23 @@ __all__ = [
     "evaluate_flat",
     "evaluate_general",
     "evaluate_softmax",
+    "first_order",
     "layout",
+    "serves",
 ]
 
 
-def evaluate(model: Model, law: Law, theta: Array, penalty: Penalty | None = None) -> Evaluation:
-    """L, ∇L and what an M-step needs at θ, in a single pass over a table; L with the penalty, if there is one."""
+def evaluate(
+    model: Model, law: Law, theta: Array, penalty: Penalty | None = None, second_order: bool = True
+) -> Evaluation:
+    """L, ∇L and what an M-step needs at θ, in a single pass over a table; L with the penalty, if there is one.
+
+    second_order: with curvature, where there is a choice.
+    """
     plan = layout(model, law)
     if plan is not None:
+        if not second_order and serves(plan):
+            return first_order(plan, model, law, theta, penalty)
         return evaluate_softmax(plan, model, law, theta, penalty)
     if penalty:
         raise InputError(f"penalty: expected a softmax mixture of experts with array kernels, got {model.name}")

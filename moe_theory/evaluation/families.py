@@ -106,12 +106,15 @@ class Multinomial(Family):
 
     def log_density(self, y: Array, eta: Array) -> tuple[Array, Array]:
         top = np.maximum(np.max(eta, axis=1), 0.0)
-        probability = np.exp(eta - top[:, None])
-        size = np.sum(probability, axis=1) + np.exp(-top)
-        probability /= size[:, None]
-        hit = _hits(y, eta.shape[1])
-        chosen = np.einsum("kqn,qn->kn", eta, hit)
-        return chosen - top - np.log(size), hit - probability
+        residual = np.exp(eta - top[:, None])
+        size = np.sum(residual, axis=1) + np.exp(-top)
+        residual /= -size[:, None]
+        rows = np.flatnonzero(y)
+        classes = y[rows].astype(np.intp) - 1
+        log_density = -top - np.log(size)
+        log_density[:, rows] += eta[:, classes, rows]
+        residual[:, classes, rows] += 1
+        return log_density, residual
 
     def residual(self, y: Array, eta: Array) -> Array:
         return _hits(y, eta.shape[1]) - self.mean(eta)[:, 1:]

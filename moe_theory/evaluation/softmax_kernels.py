@@ -18,9 +18,10 @@ Predictors = tuple[Array, Array]  # coefficients of experts and gate over all co
 
 def products(coefficients: Array, x: Array) -> Array:
     """coefficients @ x, (rows, n): a product per row where they are one or two, which BLAS does faster."""
+    coefficients = coefficients.astype(x.dtype, copy=False)  # else a product with float32 features would copy them
     if len(coefficients) > 2:
         return coefficients @ x
-    out = np.empty((len(coefficients), x.shape[1]))
+    out = np.empty((len(coefficients), x.shape[1]), x.dtype)
     for row, target in zip(coefficients, out, strict=True):
         np.dot(row, x, out=target)
     return out
@@ -28,6 +29,7 @@ def products(coefficients: Array, x: Array) -> Array:
 
 def outer_sum(x: Array, values: Array) -> Array:
     """Σ value x, (rows, d)."""
+    values = values.astype(x.dtype, copy=False)
     if len(values) > 2:
         return values @ x.T
     return np.stack([x @ row for row in values]) if len(values) else np.empty((0, len(x)))
@@ -54,7 +56,7 @@ def e_step(layout: Layout, block: Block, predictors: Predictors) -> tuple[Array,
         log_density -= log_sigma[:, None]
     if len(scores) == 1:
         return *_two_labels(scores[0], log_density), residual
-    log_prior, prior = _log_softmax(scores)
+    log_prior, prior = log_softmax(scores)
     log_density += log_prior
     top = np.max(log_density, axis=0)
     posterior = np.exp(log_density - top)
@@ -66,7 +68,7 @@ def e_step(layout: Layout, block: Block, predictors: Predictors) -> tuple[Array,
 def gate_probabilities(gate: Array, x: Array) -> Array:
     """P(z|x), (k, n)."""
     scores = products(gate, x)
-    return _logistic(scores[0])[0] if len(gate) == 1 else _log_softmax(scores)[1]
+    return _logistic(scores[0])[0] if len(gate) == 1 else log_softmax(scores)[1]
 
 
 def responsibilities(layout: Layout, model: Model, law: Law, theta: Array) -> Array:
@@ -161,7 +163,7 @@ def _logistic(score: Array) -> tuple[Array, Array]:
     return both, decay
 
 
-def _log_softmax(scores: Array) -> tuple[Array, Array]:
+def log_softmax(scores: Array) -> tuple[Array, Array]:
     """(log P, P) over labels of which the first has score 0, (k, n) each."""
     shifted = np.concatenate([np.zeros((1, scores.shape[1])), scores])
     shifted -= np.max(shifted, axis=0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from moe_theory.laws.rows import Block, Rows
 from moe_theory.laws.table import Finite
@@ -21,12 +22,22 @@ class Columns(Finite):
     column.
 
     The pieces are copied into blocks one after the other, so that memory is that of the table itself. y and weight as
-    in `Finite`; all values have been checked by the caller.
+    in `Finite`; all values have been checked by the caller. dtype: of the features; float32 halves the memory and the
+    time of products of first order (θ and all sums stay float64). threads: see `Rows`.
     """
 
     def __init__(
-        self, pieces: Sequence[Array | float], y: Array, weight: Array | None = None, block: int = SMALL_BLOCK
+        self,
+        pieces: Sequence[Array | float],
+        y: Array,
+        weight: Array | None = None,
+        block: int = SMALL_BLOCK,
+        dtype: DTypeLike = np.float64,
+        threads: int = 1,
     ) -> None:
+        self.threads = whole_number("threads", threads, least=1)
+        if np.dtype(dtype) == np.float32:
+            self.accuracy = 1e-8  # of L: rounding of single rows, of 1e-7, averages out
         widths = [p.shape[1] if isinstance(p, np.ndarray) and p.ndim == 2 else 1 for p in pieces]
         self.y = y
         self.weight = 1.0 / len(y) if weight is None else weight / np.sum(weight)
@@ -36,7 +47,7 @@ class Columns(Finite):
         made = []
         for a in range(0, len(y), block):
             rows = slice(a, a + block)
-            x = np.empty((self.dimension, len(y[rows])))
+            x = np.empty((self.dimension, len(y[rows])), dtype)
             for piece, first, width in zip(pieces, starts, widths, strict=False):
                 part = piece[rows].T if isinstance(piece, np.ndarray) else piece
                 x[first : first + width] = part
@@ -46,7 +57,7 @@ class Columns(Finite):
 
     @cached_property
     def _rows(self) -> Rows:
-        return Rows(self.dimension, lambda: self.blocks)
+        return Rows(self.dimension, lambda: self.blocks, threads=self.threads)
 
     @property
     def blocks(self) -> list[Block]:

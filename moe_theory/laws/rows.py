@@ -90,7 +90,8 @@ class Rows:
     blocks: starts a pass over (x, y). covariates: starts a pass over x alone, for what does not depend on y; None
     where the first serves (a table). If it is given, the rows of (x, y) are exact only for functions of y and of the
     posterior (times polynomials of degree 2 in x), see `Population.rows`. sample: a thin sample of the rows, or None
-    where they are few; never used for a result, only to foresee where an exact iteration should look next.
+    where they are few; never used for a result, only to foresee where an exact iteration should look next. threads:
+    that passes of first order may share the blocks among.
     """
 
     def __init__(
@@ -99,8 +100,10 @@ class Rows:
         blocks: Callable[[], Iterable[Block]],
         covariates: Callable[[], Iterable[Block]] | None = None,
         sample: Block | None = None,
+        threads: int = 1,
     ) -> None:
         self.dimension = dimension
+        self.threads = threads
         self.split = covariates is not None
         self.sample = sample
         self._blocks = blocks

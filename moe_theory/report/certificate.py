@@ -2,67 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from moe_theory.certificates.certificate import Certificate
 from moe_theory.certificates.curve import Curve
 from moe_theory.certificates.rounding import at_least, at_most
-from moe_theory.report.figures import BOUND, GAP, INK, ITERATES, Picture
+from moe_theory.report import style
 from moe_theory.report.page import environment, versions
+from moe_theory.report.style import Picture
 from moe_theory.report.svg import on_dark, picture
 
+LAMBDA = r"$\lambda_{\max}(M(\theta))$ on the region"
 CEILING = 1.12  # of λ_max in the figure
-STYLES = {
-    "worst-case": (BOUND, "proved, worst case of every row"),
-    "taylor": (ITERATES, "proved, expansion to first order"),
-}
 
 
-def certificate_figure(curve: Curve, title: str | None = None) -> Figure:
+@dataclass(frozen=True)
+class CertificatePoint:
+    """Regions of one radius. found: the largest λ_max(M) a search came to. worst_case, taylor: proved bounds by each
+    method, inf where none. The certificate itself, the same in all rows: its radius, lambda_upper and basin (r₀), nan
+    where nothing was proved; ellipsoid: whether distances are in the metric ∇²A at the centre."""
+
+    radius: float
+    found: float
+    worst_case: float
+    taylor: float
+    certified_radius: float
+    lambda_upper: float
+    basin: float
+    ellipsoid: bool
+
+
+def certificate_points(curve: Curve) -> list[CertificatePoint]:
+    """What `certificate_figure` draws; the first row is the centre."""
+    c, ellipsoid = curve.certificate, curve.certificate.region.factor is not None
+    radius, upper, basin = np.nan, np.nan, np.nan
+    if c.certified and c.basin is not None:
+        radius, upper, basin = float(c.radius), float(c.lambda_upper), float(c.basin.radius)
+    return [
+        CertificatePoint(float(r), float(found), float(worst), float(first), radius, upper, basin, ellipsoid)
+        for r, found, worst, first in zip(
+            [0.0, *curve.radii],
+            [c.lambda_centre, *curve.found],
+            [c.lambda_centre, *curve.bounds["worst-case"]],
+            [c.lambda_centre, *curve.bounds["taylor"]],
+            strict=True,
+        )
+    ]
+
+
+def draw_certificate(points: Sequence[CertificatePoint], title: str) -> Picture:
+    """The figure of such a table."""
+    radii, found, worst, taylor = np.array([(p.radius, p.found, p.worst_case, p.taylor) for p in points]).T
+    own, centre = points[0], points[0].found
+    best = np.minimum(worst, taylor)
+    highest = float(np.max(best[np.isfinite(best)]))
+    # Room for the curves: up to 1 and a little more if they come near it, and not from 0 if they start high.
+    top = min(CEILING, 2 - centre) if highest > 0.4 else 1.3 * highest
+    bottom = max(0.0, centre - 2 * (top - centre))
+    picture, axes = style.panel(height=3.4)
+    picture.rows = {"certificate": list(points)}
+    look = picture.theme
+    style.band(axes, radii, found, np.minimum(np.where(np.isfinite(best), best, top), top), 0, alpha=0.1)
+    proofs = (
+        (worst, None, "v", "proved bound, worst case of every row"),
+        (taylor, 0, "^", "proved bound, expansion to first order"),
+    )
+    for values, slot, marker, label in proofs:
+        shown = np.where(np.isfinite(values), values, np.nan)
+        style.bound(axes, radii, shown, slot, label, marker=marker, markersize=3.4, linewidth=1.4)
+    style.measured(axes, radii, found, 1, "largest found by search (no proof)", markevery=1, linewidth=1.6)
+    if top >= 1:
+        style.reference(axes, [0, radii[-1]], [1.0, 1.0], "1: no linear rate above")
+    if np.isfinite(own.lambda_upper):
+        at = rf"$\lambda_{{\max}}(M)\leq {at_least(own.lambda_upper, 3)}$ for $r={at_most(own.certified_radius, 3)}$"
+        point: dict[str, Any] = {"marker": "D", "markersize": 6, "markeredgecolor": look.paper, "zorder": 5}
+        whole = {"color": look.ink, "linestyle": "none", "label": f"this certificate: {at}"}
+        axes.plot([own.certified_radius], [own.lambda_upper], **(point | whole))
+        axes.axvspan(0, own.basin, color=look.colour(4), alpha=0.16, linewidth=0)
+        style.note(axes, rf"starts, $r_0={at_most(own.basin, 3)}$", (own.basin, bottom), (3, 4))
+    axes.set(xlim=(0, radii[-1]), ylim=(bottom, top))
+    style.names(axes, rf"radius $r$ of the region ${_norm(own.ellipsoid)} \leq r$", LAMBDA)
+    style.title(axes, title)
+    other = axes.secondary_yaxis("right", functions=(_complement, _complement))
+    other.set_ylabel(r"$\alpha = 1-\lambda_{\max}$")
+    style.ink(other)
+    style.legend(axes)
+    return picture
+
+
+def certificate_figure(curve: Curve, title: str | None = None) -> Picture:
     """The proved bounds on λ_max(M) over regions of growing radius, above the largest λ_max found; the certificate's
     own point, and the radius r0 from which on EM was proved to converge."""
     c = curve.certificate
-    figure = Picture(figsize=(7.2, 4.4), layout="constrained")
-    axes = figure.add_subplot()
-    radii, start = np.concatenate([[0.0], curve.radii]), [c.lambda_centre]
-    best = np.minimum.reduce(list(curve.bounds.values()))
-    highest = float(np.max(best[np.isfinite(best)], initial=c.lambda_centre))
-    # Room for the curves: up to 1 and a little more if they come near it, and not from 0 if they start high.
-    top = min(CEILING, 2 - c.lambda_centre) if highest > 0.4 else 1.3 * highest
-    bottom = max(0.0, c.lambda_centre - 2 * (top - c.lambda_centre))
-    found = np.concatenate([start, curve.found])
-    known = np.concatenate([start, np.where(np.isfinite(best), best, top)])
-    axes.fill_between(radii, found, np.minimum(known, top), color=ITERATES, alpha=0.09, linewidth=0)
-    for method, values in curve.bounds.items():
-        colour, label = STYLES[method]
-        shown = np.where(np.isfinite(values), values, np.nan)
-        axes.plot(radii, np.concatenate([start, shown]), color=colour, linewidth=1.7, label=label)
-    axes.plot(radii, found, "o-", color=GAP, markersize=3.5, linewidth=1.2, label="largest found by search (no proof)")
-    small: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8.5, "color": INK}
-    if top >= 1:
-        axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=":")
-        axes.annotate("1: no linear rate above", (radii[-1], 1.0), xytext=(-3, 4), ha="right", **small)
-    if c.certified and c.basin is not None:
-        label = (
-            rf"this certificate: $\lambda_{{\max}}(M)\leq {at_least(c.lambda_upper, 3)}$ for $r={at_most(c.radius, 3)}$"
-        )
-        point: dict[str, Any] = {"markersize": 7, "markeredgecolor": "white", "zorder": 5, "linestyle": "none"}
-        axes.plot([c.radius], [c.lambda_upper], marker="D", color=ITERATES, label=label, **point)
-        axes.axvspan(0, c.basin.radius, color=GAP, alpha=0.12, linewidth=0)
-        axes.annotate(rf"starts, $r_0={at_most(c.basin.radius, 3)}$", (c.basin.radius, bottom), xytext=(4, 6), **small)
-    axes.set(xlim=(0, radii[-1]), ylim=(bottom, top))
-    axes.set_xlabel(rf"radius r of the region ${_norm(c)} \leq r$")
-    axes.set_ylabel(r"$\lambda_{\max}(M(\theta))$ on the region")
-    axes.set_title(title or f"{c.model.name}, {c.source.rows} rows", loc="left", color=INK, fontsize=11)
-    axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    other = axes.secondary_yaxis("right", functions=(_complement, _complement))
-    other.set_ylabel(r"$\alpha = 1-\lambda_{\max}$")
-    axes.legend(fontsize=8.5, loc="best", facecolor="white", edgecolor="none", framealpha=0.9)
-    return figure
+    return draw_certificate(certificate_points(curve), title or f"{c.model.name}, {c.source.rows} rows")
 
 
 def _complement(value: Any) -> Any:
@@ -72,7 +108,7 @@ def _complement(value: Any) -> Any:
 
 def theorem(c: Certificate) -> list[str]:
     """What is proved, in numbers: prose with LaTeX between dollar signs."""
-    norm = _norm(c)
+    norm = _norm(c.region.factor is not None)
     return [
         rf"For all $\theta$ with ${norm} \le r = {at_most(c.radius)}$: $\lambda_{{\max}}(M(\theta)) <"
         rf" {at_least(c.lambda_upper, 8)}$; that is, $L$ is $\alpha$-strongly convex relative to $A$ there, with"
@@ -107,14 +143,15 @@ def proof(c: Certificate) -> list[str]:
     ]
 
 
-def _norm(c: Certificate) -> str:
-    return r"\|\theta-c\|" if c.region.factor is None else r"\|\theta-c\|_H"
+def _norm(ellipsoid: bool) -> str:
+    return r"\|\theta-c\|_H" if ellipsoid else r"\|\theta-c\|"
 
 
 def _starts(c: Certificate) -> str:
     """Which starts are in the basin: a ball around c where one was proved, and a Bregman ball around θ̂."""
     basin = c.proved.basin
-    ball = rf"${_norm(c)} \le r_0 = {at_most(basin.radius, 4)}$, or with " if basin.radius > 0 else ""
+    norm = _norm(c.region.factor is not None)
+    ball = rf"${norm} \le r_0 = {at_most(basin.radius, 4)}$, or with " if basin.radius > 0 else ""
     return ball + rf"$B_A(\hat\theta\|\theta_1) < {at_most(basin.divergence, 4)}$"
 
 
@@ -144,7 +181,8 @@ def _power(value: float) -> str:
 def certificate_page(certificate: Certificate, curve: Curve, data: str) -> str:
     """One self-contained HTML page: what is proved, of what, from which hypotheses and how; data: what to call it.
     InputError where nothing was proved."""
-    figure = certificate_figure(curve, "")
+    with style.theme("light"):  # the page makes it dark where it is
+        figure = certificate_figure(curve, "")
     figure.set_label("Bounds on λ_max(M) against the region's radius")
     caption, drawing, colours = picture(figure, "certificate", "_c")
     c = certificate

@@ -3,35 +3,73 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
 from moe_theory.errors import InputError
 from moe_theory.mixture.fit import MixtureFit
 from moe_theory.mixture.formula import FormulaFit
 from moe_theory.mixture.problem import INTERCEPT, OFFSET
 from moe_theory.mixture.terms import variables
-from moe_theory.report.figures import INK, Picture
+from moe_theory.report import style
+from moe_theory.report.style import MARKERS, Picture
 from moe_theory.validation import Array
 
-# Okabe and Ito's colours, told apart by colour-blind readers, in an order in which neighbours differ most.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777", "#332288")
 POINTS = 4000  # rows drawn at most
 GRID = 300
 
 
-def mixture_figure(fit: MixtureFit | FormulaFit, feature: str | None = None, title: str | None = None) -> Figure:
-    """The rows against one feature, coloured by responsibility, under the experts' means (with ± σ of normal ones), and
-    below the gate's probabilities.
+@dataclass(frozen=True)
+class MixtureShare:
+    """A row's responsibility for one expert (from 1), at its place in the picture; `row` counts those drawn."""
 
-    feature: by default the experts' first; of a fit by formula a numeric variable, with which all terms made of it move
-    (`I(x**2)`, `x:z`). Others are held at their means, text at its most frequent value, the offset at its mean. Of
-    multinomial experts, the probability of every class. Raises InputError for an unknown feature.
-    """
+    row: int
+    x: float
+    y: float
+    expert: int
+    share: float
+
+
+@dataclass(frozen=True)
+class MixtureCurve:
+    """A point of an expert's curve. panel: experts (means or probabilities of `category`, with low, high: ± σ, else
+    nan) or gate (probabilities)."""
+
+    panel: str
+    expert: int
+    category: str
+    x: float
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class MixtureWords:
+    """The picture's words: its title and what its axes are called."""
+
+    title: str
+    feature: str
+    gate_feature: str
+    response: str
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureTable:
+    """All that is drawn: rows with their shares, curves, words."""
+
+    shares: Sequence[MixtureShare]
+    curves: Sequence[MixtureCurve]
+    words: MixtureWords
+
+
+def mixture_table(fit: MixtureFit | FormulaFit, feature: str | None = None, title: str | None = None) -> MixtureTable:
+    """What `mixture_figure` draws; InputError for an unknown feature."""
     sheet: _Sheet = _Variables(fit) if isinstance(fit, FormulaFit) and fit.terms.values else _Features(fit)
     fit = sheet.fit
     known = list(dict.fromkeys([*sheet.experts, *sheet.gate]))
@@ -40,28 +78,61 @@ def mixture_figure(fit: MixtureFit | FormulaFit, feature: str | None = None, tit
     feature = known[0] if feature is None else feature
     if feature not in known:
         raise InputError(f"feature: expected one of {', '.join(known)}, got {feature!r}")
-    figure = Picture(figsize=(7.4, 6.0), layout="constrained")
-    above, below = figure.subplots(2, 1, height_ratios=(2.6, 1))
-    _rows(above, fit, sheet.values(feature))
-    _experts(above, fit, *sheet.along(feature), sheet.response)
     other = feature if feature in sheet.gate else next(iter(sheet.gate), feature)
-    _gate(below, fit, *sheet.along(other))
-    below.set_xlabel(other + sheet.note)
-    if other == feature:
+    words = MixtureWords(
+        title or f"{fit.k} {fit.problem.family} expert{'s' * (fit.k > 1)}, {fit.reason}",
+        feature,
+        other + sheet.note,
+        _response(fit, sheet.response),
+    )
+    curves = [*_experts(fit, *sheet.along(feature)), *_gate(fit, *sheet.along(other))]
+    return MixtureTable(_rows(fit, sheet.values(feature)), curves, words)
+
+
+def draw_mixture(table: MixtureTable) -> Picture:
+    """The figure of such a table."""
+    words = table.words
+    picture, panels = style.panels(2, 1, height=4.1, height_ratios=(2.6, 1))
+    picture.rows = {"shares": table.shares, "curves": table.curves, "words": [words]}
+    above, below = panels[:, 0]
+    _points(above, table.shares)
+    categories = list(dict.fromkeys(c.category for c in table.curves if c.panel == "experts"))
+    for z in sorted({c.expert for c in table.curves}):
+        colour = picture.theme.colour(z - 1)
+        for i, category in enumerate(categories):
+            own = [c for c in table.curves if (c.panel, c.expert, c.category) == ("experts", z, category)]
+            x, mean, low, high = np.array([(c.x, c.value, c.low, c.high) for c in own]).T
+            label = f"expert {z}" + (f", class {category}" if category else "")
+            sign = i if category else z - 1  # where there are classes, they are told apart by markers
+            marks: dict[str, Any] = {"marker": MARKERS[sign % len(MARKERS)], "markevery": (7 * sign + 8, 60)}
+            style.measured(above, x, mean, z - 1, label, color=colour, linewidth=1.8 - 0.1 * (z % 2), **marks)
+            if np.isfinite(low).any():
+                style.band(above, x, low, high, z - 1)
+        gate = [(c.x, c.value) for c in table.curves if (c.panel, c.expert) == ("gate", z)]
+        marks = {"marker": MARKERS[(z - 1) % len(MARKERS)], "markevery": (10 + 6 * z, 50)}
+        style.measured(below, [x for x, _ in gate], [p for _, p in gate], z - 1, color=colour, linewidth=1.8, **marks)
+    style.title(above, words.title)
+    style.names(above, y=words.response)
+    style.names(below, words.gate_feature, r"gate $P(z\,|\,x)$")
+    below.set_ylim(-0.03, 1.03)
+    if words.gate_feature.partition(" (curves:")[0] == words.feature:
         below.sharex(above)
         above.tick_params(labelbottom=False)
     else:
-        above.set_xlabel(feature)
-    above.set_title(
-        title or f"{fit.k} {fit.problem.family} expert{'s' * (fit.k > 1)}, {fit.reason}",
-        loc="left",
-        color=INK,
-        fontsize=11,
-    )
-    for axes in (above, below):
-        axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
+        style.names(above, words.feature)
+    style.legend(above, columns=min(4, len(above.get_legend_handles_labels()[0])) if categories == [""] else 2)
+    return picture
+
+
+def mixture_figure(fit: MixtureFit | FormulaFit, feature: str | None = None, title: str | None = None) -> Picture:
+    """The rows against one feature, coloured by responsibility, with the experts' means (with ± σ of normal ones), and
+    below the gate's probabilities.
+
+    feature: by default the experts' first; of a fit by formula a numeric variable, with which all terms made of it move
+    (`I(x**2)`, `x:z`). Others are held at their means, text at its most frequent value, the offset at its mean. Of
+    multinomial experts, the probability of every class. Raises InputError for an unknown feature.
+    """
+    return draw_mixture(mixture_table(fit, feature, title))
 
 
 class _Sheet(ABC):
@@ -140,46 +211,57 @@ class _Variables(_Sheet):
         return f" (curves: {self.others})" if len(self.terms.usual) > 1 else ""
 
 
-def _rows(axes: Axes, fit: MixtureFit, x: Array) -> None:
+def _rows(fit: MixtureFit, x: Array) -> list[MixtureShare]:
     y, shares = fit.problem.law.y, fit.responsibilities()
     rng = np.random.default_rng(len(y) + 7919)  # not a seed that a user's own data come from
     shown = np.arange(len(y)) if len(y) <= POINTS else rng.choice(len(y), POINTS, replace=False)
-    colours = np.array([to_rgb(COLOURS[i % len(COLOURS)]) for i in range(fit.k)])
     height = y[shown]
     if fit.problem.family in ("binomial", "multinomial"):
         # Classes are drawn as bands, so that rows do not hide each other.
         top = max(1.0, float(np.max(y)))
         height = height / top + 0.05 * (rng.random(len(shown)) - 0.5)
-    size = float(np.clip(6000 / len(shown), 4, 26))
-    mixed = np.clip(shares[shown] @ colours, 0, 1)
-    axes.scatter(x[shown], height, s=size, c=mixed, alpha=0.75, linewidths=0, zorder=1)
+    return [
+        MixtureShare(i, float(x[row]), float(height[i]), z + 1, float(shares[row, z]))
+        for i, row in enumerate(shown)
+        for z in range(fit.k)
+    ]
 
 
-def _experts(axes: Axes, fit: MixtureFit, grid: Array, table: Array, y: str) -> None:
-    means = fit.means_at(table)
-    family, classes = fit.problem.family, fit.problem.classes
-    styles = ("-", "--", ":", "-.")
-    for z in range(fit.k):
-        colour = COLOURS[z % len(COLOURS)]
-        if family == "multinomial":
-            for c in range(means.shape[2]):
-                label = f"expert {z + 1}, class {classes[c] if classes else c}"
-                axes.plot(grid, means[:, z, c], styles[c % 4], color=colour, linewidth=1.6, label=label)
-            continue
-        axes.plot(grid, means[:, z], color=colour, linewidth=2, label=f"expert {z + 1}", zorder=3)
-        if fit.sigma is not None:
-            low, high = means[:, z] - fit.sigma[z], means[:, z] + fit.sigma[z]
-            axes.fill_between(grid, low, high, color=colour, alpha=0.13, linewidth=0, zorder=2)
-    names = {"binomial": f"P({y} = {classes[1] if classes else 1} | x, z); {y} as bands"}
-    names["multinomial"] = f"P({y} = c | x, z); {y} as bands"
-    of = f"{y} and E[{y} | x, z]" + (" ± σ" if fit.sigma is not None else "")
-    axes.set_ylabel(names.get(family, of))
-    style: dict[str, Any] = {"frameon": True, "framealpha": 0.85, "edgecolor": "none", "fontsize": 9}
-    axes.legend(ncols=1 if family != "multinomial" else fit.k, **style)
+def _points(axes: Axes, shares: Sequence[MixtureShare]) -> None:
+    """Rows in the mixture of the experts' colours."""
+    k = max(s.expert for s in shares)
+    colours = np.array([to_rgb(style.theme_of(axes).colour(z)) for z in range(k)])
+    places = np.array([(s.x, s.y) for s in shares if s.expert == 1])
+    mixed = np.clip(np.array([s.share for s in shares]).reshape(-1, k) @ colours, 0, 1)
+    size = float(np.clip(2400 / len(places), 2, 14))
+    axes.scatter(places[:, 0], places[:, 1], s=size, c=mixed, alpha=0.7, linewidths=0, zorder=1)
 
 
-def _gate(axes: Axes, fit: MixtureFit, grid: Array, table: Array) -> None:
-    prior = fit.gate_at(table)
-    for z in range(fit.k):
-        axes.plot(grid, prior[:, z], color=COLOURS[z % len(COLOURS)], linewidth=2)
-    axes.set(ylim=(-0.03, 1.03), ylabel="gate P(z | x)")
+def _experts(fit: MixtureFit, grid: Array, table: Array) -> list[MixtureCurve]:
+    means, classes = fit.means_at(table), fit.problem.classes
+    curve = lambda z, name, values, off: [
+        MixtureCurve("experts", z + 1, name, *map(float, (x, m, m - off, m + off)))
+        for x, m in zip(grid, values, strict=True)
+    ]
+    if fit.problem.family == "multinomial":
+        named = [str(classes[c] if classes else c) for c in range(means.shape[2])]
+        return [p for z in range(fit.k) for c, n in enumerate(named) for p in curve(z, n, means[:, z, c], np.nan)]
+    off = [np.nan] * fit.k if fit.sigma is None else fit.sigma
+    return [point for z in range(fit.k) for point in curve(z, "", means[:, z], off[z])]
+
+
+def _gate(fit: MixtureFit, grid: Array, table: Array) -> list[MixtureCurve]:
+    return [
+        MixtureCurve("gate", z + 1, "", float(x), float(p), np.nan, np.nan)
+        for z in range(fit.k)
+        for x, p in zip(grid, fit.gate_at(table)[:, z], strict=True)
+    ]
+
+
+def _response(fit: MixtureFit, y: str) -> str:
+    classes = fit.problem.classes
+    if fit.problem.family == "binomial":
+        return f"P({y} = {classes[1] if classes else 1} | x, z); {y} as bands"
+    if fit.problem.family == "multinomial":
+        return f"P({y} = c | x, z); {y} as bands"
+    return f"{y} and E[{y} | x, z]" + (" ± σ" if fit.sigma is not None else "")

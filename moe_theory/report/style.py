@@ -21,17 +21,19 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import MaxNLocator
 
 from moe_theory.errors import InputError
 
 Role = Literal["measured", "predicted", "bound", "reference"]
 DASH: dict[Role, str] = {"measured": "-", "predicted": "--", "bound": "-.", "reference": ":"}
-WIDTH: dict[Role, float] = {"measured": 1.9, "predicted": 1.1, "bound": 1.2, "reference": 0.9}
+WIDTH: dict[Role, float] = {"measured": 2.4, "predicted": 1.1, "bound": 1.2, "reference": 0.9}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 
 COLUMN, PAGE = 3.4, 7.0  # inches: widths of a column and of a page
 TITLE, TEXT, SMALL = 8.5, 8.0, 7.5  # points
-DEEPER = 0.55  # share of ink in a predicted line's colour, which is to be seen on the measured one of the same colour
+# A predicted line is to be seen on the measured one that it predicts: ink, nearly, on a colour paler than its markers.
+PALER, DEEPER = 0.35, 0.85
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,16 @@ class Theme:
         """Of a series; they come again after the last."""
         return self.colours[slot % len(self.colours)]
 
+    def tones(self, slot: int) -> tuple[str, str, str]:
+        """(pale, whole, deep)."""
+        return self.pale(slot), self.colour(slot), self.deep(slot)
+
+    def pale(self, slot: int) -> str:
+        """The series' colour towards the paper."""
+        return mixed(self.colour(slot), self.paper, PALER)
+
     def deep(self, slot: int) -> str:
-        """The same towards the ink."""
+        """The series' colour towards the ink."""
         return mixed(self.colour(slot), self.ink, DEEPER)
 
 
@@ -61,7 +71,7 @@ LIGHT = Theme(
     "#262626",
     "#5f5f5f",
     "#d9d9d9",
-    ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b58900", "#56a0d3", "#777777", "#332288"),
+    ("#1659b8", "#b53c0c", "#00a271", "#66175c", "#c08818", "#7a88f0", "#6d7070", "#2a0d6b"),
 )
 DARK = Theme(
     "dark",
@@ -69,9 +79,18 @@ DARK = Theme(
     "#e6e6e1",
     "#a3a8af",
     "#3a3f45",
-    ("#56b4e9", "#f28e4b", "#2fc79a", "#e08bc0", "#f0c83c", "#8fa9ff", "#a8a8a8", "#c7b8ff"),
+    ("#78aeff", "#db7a35", "#3fe0a0", "#ffc2e0", "#c2d64a", "#9270ff", "#9a9792", "#dd3a64"),
 )
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
+
+
+def on_dark() -> dict[str, str]:
+    """Every colour of the light theme to its own of the dark one."""
+    tones = [(LIGHT.paper, DARK.paper), (LIGHT.ink, DARK.ink), (LIGHT.soft, DARK.soft), (LIGHT.grid, DARK.grid)]
+    for slot in range(len(LIGHT.colours)):
+        tones += zip(LIGHT.tones(slot), DARK.tones(slot), strict=True)
+    return dict(tones)
+
 
 _everywhere = LIGHT
 _here: ContextVar[Theme | None] = ContextVar("moe_theory_theme", default=None)
@@ -132,6 +151,8 @@ def panels(
     made = picture.subplots(rows, columns, squeeze=False, **options)
     for axes in made.flat:
         plain(axes)
+        # So few that their labels do not touch.
+        axes.xaxis.set_major_locator(MaxNLocator(max(3, round(1.9 * width / columns)), steps=[1, 2, 2.5, 5, 10]))
     return picture, made
 
 
@@ -148,6 +169,12 @@ def plain(axes: Axes) -> None:
     axes.grid(True, which="major", color=look.grid, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    ink(axes)
+
+
+def ink(axes: Any) -> None:
+    """Letters and ticks of a panel, a colour bar or a second axis."""
+    look = theme_of(axes)
     for spine in axes.spines.values():
         spine.set(color=look.soft, linewidth=0.7)
     axes.tick_params(which="both", color=look.soft, labelcolor=look.ink, labelsize=SMALL, width=0.6, pad=2)
@@ -159,7 +186,7 @@ def plain(axes: Axes) -> None:
         axis.get_offset_text().set(color=look.ink, fontsize=SMALL)
 
 
-def theme_of(axes: Axes) -> Theme:
+def theme_of(axes: Any) -> Theme:
     """Of the picture it is in; of another figure, the current one."""
     found = getattr(axes.figure, "theme", None)
     return found if isinstance(found, Theme) else current()
@@ -173,7 +200,8 @@ def measured(axes: Axes, x: Any, y: Any, slot: int = 0, label: str | None = None
     alone, linestyle="none" for points alone (single runs)."""
     look = theme_of(axes)
     style: dict[str, Any] = {
-        "color": look.colour(slot),
+        "color": look.pale(slot),
+        "markerfacecolor": look.colour(slot),
         "marker": MARKERS[slot % len(MARKERS)],
         "markersize": 3.8,
         "markeredgecolor": look.paper,
@@ -193,7 +221,7 @@ def bound(axes: Axes, x: Any, y: Any, slot: int | None = None, label: str | None
     """Dash-dotted: what is proved. Its label says "bound"; slot: None for one that belongs to no series."""
     look = theme_of(axes)
     return _line(
-        axes, x, y, "bound", label, {"color": look.soft if slot is None else look.deep(slot), "zorder": 3.5} | changes
+        axes, x, y, "bound", label, {"color": look.soft if slot is None else look.colour(slot), "zorder": 3.5} | changes
     )
 
 
@@ -212,6 +240,12 @@ def _line(axes: Axes, x: Any, y: Any, role: Role, label: str | None, style: dict
     return axes.plot(x, y, **(base | style))[0]
 
 
+def band(axes: Axes, x: Any, low: Any, high: Any, slot: int = 0, label: str | None = None, **changes: Any) -> None:
+    """What lies between, shaded weakly."""
+    style: dict[str, Any] = {"color": theme_of(axes).colour(slot), "alpha": 0.18, "linewidth": 0, "zorder": 1.5}
+    axes.fill_between(x, low, high, label=label, **(style | changes))
+
+
 # Words ---------------------------------------------------------------------------------------------------------
 
 
@@ -219,8 +253,19 @@ def title(axes: Axes, text: str) -> None:
     """On the left, over as many lines as the figure's width asks for (of a row of panels, a panel's share of it)."""
     grid = axes.get_subplotspec()
     columns = 1 if grid is None else grid.get_gridspec().ncols
-    width = axes.figure.get_figwidth() * 72 / columns - 30  # type: ignore[union-attr]
+    width = axes.figure.get_figwidth() * 72 / columns - 62  # type: ignore[union-attr]
     axes.set_title(folded(text, width, TITLE), loc="left", color=theme_of(axes).ink, fontsize=TITLE, pad=5)
+
+
+def names(axes: Axes, x: str = "", y: str = "") -> None:
+    """Of the axes, with units; empty leaves one as it is. Broken where longer than its axis."""
+    width, height = (72 * size for size in axes.figure.get_size_inches())  # type: ignore[union-attr]
+    grid = axes.get_subplotspec()
+    rows, columns = (1, 1) if grid is None else grid.get_gridspec().get_geometry()
+    if x:
+        axes.set_xlabel(folded(x, width / columns - 30, TEXT))
+    if y:
+        axes.set_ylabel(folded(y, 0.6 * height / rows, TEXT))
 
 
 def heading(picture: Picture, text: str) -> None:
@@ -244,7 +289,9 @@ def legend(axes: Axes, columns: int = 1, below: bool = True, **changes: Any) -> 
         shown = {"facecolor": look.paper, "edgecolor": "none", "framealpha": 0.85}
         return axes.legend(**(style | shown | changes))
     handles, labels = axes.get_legend_handles_labels()
-    style |= {"loc": "outside lower left", "frameon": False, "handles": handles, "labels": labels}
+    room = axes.figure.get_figwidth() * 72 / columns - 5.2 * SMALL  # type: ignore[union-attr]
+    style |= {"loc": "outside lower left", "frameon": False, "handles": handles}
+    style["labels"] = [folded(label, room, SMALL) for label in labels]
     return axes.figure.legend(**(style | changes))
 
 

@@ -14,9 +14,15 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from moe_theory.report import style
 from moe_theory.report.mathml import plain
 
-DARK_PAPER = (0x15, 0x17, 0x1A)  # as in style.css
+DARK_PAPER = tuple(bytes.fromhex(style.DARK.paper[1:]))  # as in style.css
+DARKER = style.on_dark()
+LEAST, REM = (
+    5.5,
+    9.0,
+)  # on the page, for an inch in print: letters of about 9 pixels at least, of 14 where there is room
 CONTRAST = 4.5  # of a figure's colours with the dark page
 PALETTE = 12  # a figure with more colours than this shows a colour map, which stays as it is
 _COLOUR = re.compile(r"#([0-9a-f]{6})\b")
@@ -60,6 +66,7 @@ def _inlined(svg: str, label: str, prefix: str) -> tuple[Markup, set[str]]:
     width, height = (float(n) for n in root.attrib["viewBox"].split()[2:])
     root.attrib.pop("version", None)
     size = {"width": f"{width * 4 / 3:.0f}", "height": f"{height * 4 / 3:.0f}"}
+    size["style"] = f"min-width: {width / 72 * LEAST:.1f}rem; max-width: {width / 72 * REM:.1f}rem"
     root.attrib |= {**size, "role": "img", "aria-label": label}
     title = ElementTree.Element("title")
     title.text = label
@@ -81,7 +88,9 @@ def _paint(colour: str, themed: set[str]) -> str:
 
 
 def on_dark(colour: str) -> str:
-    """The colour mixed with as much white as it takes to be read on the dark page."""
+    """Of the light theme: its own in the dark one. Another: mixed with as much white as it takes to be read there."""
+    if f"#{colour}" in DARKER:
+        return DARKER[f"#{colour}"]
     rgb = np.array(_rgb(colour), float)
     for white in np.linspace(0, 1, 21):
         mixed = rgb + white * (255 - rgb)
