@@ -165,7 +165,7 @@ def _show(tables: Tables, rows: list[Summary]) -> None:
     for model in dict.fromkeys(row.model for row in rows):
         title = f"{model}: to a gap of 1e-8 nats per row, medians over runs"
         table = Table(title=title, title_justify="left", title_style="bold")
-        heads = ("‖β*‖", "method", "there", "leads", "iterations", "passes", "ms", "contraction", "measured")
+        heads = ("‖β*‖", "method", "there", "leads", "iter.", "passes", "ms", "predicted", "measured")
         for head in heads:
             table.add_column(head, justify="left" if head == "method" else "right", no_wrap=True)
         last = None
@@ -182,12 +182,13 @@ def _show(tables: Tables, rows: list[Summary]) -> None:
                 f"{row.leads}/{row.runs}",
                 _number(row.iterations, "g"),
                 _number(row.passes, "g"),
-                _number(1e3 * row.seconds, ".3g"),
+                _number(1e3 * row.seconds, ".0f"),
                 _number(row.predicted, ".4f"),
                 _number(row.measured, ".4f"),
             )
             last = row.beta
         out.print(table)
+    click.echo("predicted, measured: contraction of the iterates near the maximum, medians.")
     click.echo("there: within the passes; leads: there, near the maximum, or led there by accelerated EM from the end.")
     for run in tables.runs:
         if run.method == "mle" and run.end == "none":
