@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.report.mixture import mixture_figure
     from moe_theory.report.recovery import recovery_figure
-    from moe_theory.report.style import set_theme, theme
+    from moe_theory.report.themes import set_theme, theme
     from moe_theory.symbolic.derive import Derivation, derive
     from moe_theory.zoo import (
         activated_experts,
@@ -115,7 +115,7 @@ _HOME = {
     "moe_theory.report.figures": "rate_figure",
     "moe_theory.report.mixture": "mixture_figure",
     "moe_theory.report.recovery": "recovery_figure",
-    "moe_theory.report.style": "set_theme theme",
+    "moe_theory.report.themes": "set_theme theme",
     "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",
     "moe_theory.symbolic.derive": "Derivation derive",

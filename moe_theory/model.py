@@ -45,7 +45,7 @@ class Reals:
 
 @dataclass(frozen=True)
 class Values:
-    """Response domain: a finite set of numbers (densities with respect to counting measure)."""
+    """Response domain: a finite set of numbers, `values` (densities with respect to counting measure)."""
 
     values: tuple[int, ...]
 

@@ -10,7 +10,7 @@ from test_mixture_em import FAMILIES, draw
 import moe_theory as mt
 from moe_theory.errors import InputError
 from moe_theory.mixture.fit import fit_problem
-from moe_theory.report.style import LIGHT
+from moe_theory.report.themes import LIGHT
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -25,8 +25,9 @@ from moe_theory.errors import InputError
 from moe_theory.report import style
 from moe_theory.report.figures import OrderPoint, RacePoint, draw_order, draw_race, race_figure, race_points
 from moe_theory.report.maps import AsymptotePoint, MapPoint, asymptote_figure, draw_asymptotes, draw_map, phase_map
-from moe_theory.report.style import COLUMN, DARK, LIGHT, PAGE, Picture, Theme
+from moe_theory.report.style import COLUMN, PAGE, Picture
 from moe_theory.report.svg import on_dark
+from moe_theory.report.themes import DARK, LIGHT, Theme, current
 from moe_theory.tables import read_rows, write_rows
 from proofs_checks.gru_figure import ChordPoint, GapPoint, draw_gap, gap_figure
 
@@ -236,13 +237,13 @@ def test_figures_in_the_dark(name: str) -> None:
 def test_a_theme_holds_in_its_block_and_thread_only() -> None:
     seen: list[str] = []
     with mt.theme("dark"):
-        other = threading.Thread(target=lambda: seen.append(style.current().name))
+        other = threading.Thread(target=lambda: seen.append(current().name))
         other.start()
         other.join()
         with mt.theme("light"):
             assert Picture().theme is LIGHT
         assert Picture().theme is DARK
-    assert style.current() is LIGHT and seen == ["light"]
+    assert current() is LIGHT and seen == ["light"]
 
 
 def test_a_theme_for_all() -> None:

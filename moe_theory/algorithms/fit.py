@@ -61,8 +61,12 @@ def fit(
     Short runs (50 iterations) from every start select those that are run to the end. All runs are kept. Starts whose
     M-step has no maximum are given up; if all are, they are tried again with what separates held far out. A degenerate
     one wins by its likelihood as any other, unless that is unbounded there (a sigma that goes to 0) and another run
-    ended well. accelerate: wraps EM in the long runs, e.g. `Squarem`. responsibilities: the user's own starts, (n, k)
-    each, before the others. Raises InputError if no start leads anywhere (e.g. labels that the features separate).
+    ended well.
+
+    data: a table. seed: of the starts. max_iterations, tolerance: as for `run`. progress: called with the start's
+    number. penalty: see `Penalty`. accelerate: wraps EM in the long runs, e.g. `Squarem`. responsibilities: the user's
+    own starts, (n, k) each, before the others. Raises InputError if no start leads anywhere (e.g. labels that the
+    features separate).
     """
     if not isinstance(data, Finite):
         raise InputError(f"data: expected a table (Data or Finite), got {type(data).__name__}")

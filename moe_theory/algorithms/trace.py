@@ -117,8 +117,9 @@ def run(
 ) -> Trace:
     """Iterate from `start`, (m, d), until the dual gradient norm is at most `tolerance`.
 
-    divergences: also measure B_A between successive iterates (two more passes each). callback: called with the
-    iteration and L after each. Raises InputError for bad arguments; what goes wrong on the way is a `reason`.
+    algorithm: its `step` is what is iterated. max_iterations: then the reason is that. divergences: also measure B_A
+    between successive iterates (two more passes each). callback: called with the iteration and L after each. Raises
+    InputError for bad arguments; what goes wrong on the way is a `reason`.
     """
     model = algorithm.model
     theta = model.check_theta("start", start, law.dimension)

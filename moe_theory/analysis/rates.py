@@ -26,10 +26,10 @@ class RatePrediction:
 
     lambda_max: largest eigenvalue of M(θ), the contraction of the iterates near a fixed point (Dempster, Laird and
     Rubin 1977). alpha = 1 - lambda_max: constant of strong convexity of L relative to A at θ; not positive where there
-    is none. gap: lambda_max², the contraction of L - L*. bound: 1 - alpha, the theorem's contraction of the gap
-    (arXiv 2411.06056, Theorem 4.2), valid but its square root. error: of lambda_max; a difference of two quadrature
-    resolutions for a population, one standard error for a Monte Carlo sample, rounding for data. eigenvalues: of M.
-    direction: its top eigenvector, (m, d), of norm 1 in the metric ∇²A.
+    is none. iterates: lambda_max, the contraction of the iterates. gap: lambda_max², that of L - L*. bound: 1 - alpha,
+    the theorem's contraction of the gap (arXiv 2411.06056, Theorem 4.2), valid but its square root. error: of
+    lambda_max; a difference of two quadrature resolutions for a population, one standard error for a Monte Carlo
+    sample, rounding for data. eigenvalues: of M. direction: its top eigenvector, (m, d), of norm 1 in the metric ∇²A.
     """
 
     lambda_max: float
@@ -109,8 +109,8 @@ class RateMeasurement:
     """EM's contraction on a run, near its end but above the rounding of the iterates.
 
     iterates: of successive steps δ_t, as a Rayleigh–Ritz value in the metric ∇²A, in which M is self-adjoint. gap: of
-    successive decreases of L, to compare with lambda_max². *_error: estimates of what they are off by (see
-    `_best_limit`). at: the iteration the first was read at.
+    successive decreases of L, to compare with lambda_max². iterates_error, gap_error: estimates, not
+    bounds, of what they are off by. at: the iteration the first was read at.
     """
 
     iterates: float

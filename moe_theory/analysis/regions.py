@@ -65,9 +65,10 @@ def largest_region(
 ) -> Region:
     """Search for the point nearest to `centre`, (m, d), at which λ_max(M) crosses 1 - alpha.
 
-    rays: random directions; from the crossings on the `refine` best of them the distance is minimised on the surface
-    λ_max = 1 - alpha (SLSQP, on a sample where the law is a population). Raises InputError for a bad centre
-    or an alpha outside [0, 1].
+    shape: nearest in ‖θ - θ*‖ ("euclidean") or in B_A(θ*‖θ) ("bregman"). rays: random directions, drawn by `seed`; from
+    the crossings on the `refine` best of them the distance is minimised on the surface λ_max = 1 - alpha (SLSQP, on a
+    sample where the law is a population). cap: the Euclidean distance up to which rays are followed, by default FAR
+    times ‖θ*‖ (1 at least). Raises InputError for a bad centre or an alpha outside [0, 1].
     """
     theta = model.check_theta("centre", centre, law.dimension)
     alpha = unit_interval("alpha", alpha)

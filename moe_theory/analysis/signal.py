@@ -98,7 +98,8 @@ def rate_bound(model: Model, beta: float, gate: float, rho: float = 0.0, tau: fl
 
 
 def least_signal(model: Model, alpha: float, gate: float, rho: float = 0.0, tau: float = 0.0) -> Guarantee:
-    """The least ‖β*‖ from which on the bound gives alpha on that set of θ. Raises InputError."""
+    """The least ‖β*‖ from which on the bound gives alpha for every ‖w*‖ <= gate and all θ with ‖β-β*‖ <= rho,
+    ‖w-w*‖ <= tau. Raises InputError."""
     level, sigma = 1 - unit_interval("alpha", alpha), _noise(model)
     gate, rho, tau = (_length(n, v) for n, v in (("gate", gate), ("rho", rho), ("tau", tau)))
     if rho > NEAREST * sigma:

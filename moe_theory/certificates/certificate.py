@@ -53,11 +53,12 @@ class Proved(NamedTuple):
 class Certificate:
     """Whether EM for `model` on a data set was proved to converge linearly around `region.centre`, and if not, why not.
 
-    reason: "" if certified. alpha: L is α-strongly convex relative to A on the region. lambda_upper: 1 - alpha, or
-    where that could not be proved the least bound on λ_max(M) that could (inf: none). lambda_centre: λ_max(M(c)).
-    found: the largest λ_max(M) a search over the region came to. method, cuts: of the proof. basin: what follows.
-    lower, upper: enclose the stationary point θ̂, (m, d). bounds: {method: the least bound on λ_max(M) it proves on
-    this region}.
+    reason: "" if certified. source: what it is about. alpha: L is α-strongly convex relative to A on the region.
+    lambda_upper: 1 - alpha, or where that could not be proved the least bound on λ_max(M) that could (inf: none).
+    lambda_centre: λ_max(M(c)). found: the largest λ_max(M) a search over the region came to. method, cuts: of the
+    proof. basin: what follows. lower, upper: enclose the stationary point θ̂, (m, d). bounds: {method: the least bound
+    on λ_max(M) it proves on this region}. seconds: what it took. supported: made on a population's quadrature, whose
+    `error` is an estimate.
     """
 
     certified: bool

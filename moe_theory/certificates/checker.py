@@ -97,7 +97,7 @@ def check(
 def check_file(
     certificate_path: str | Path, csv_path: str | Path, model: Model | None = None, progress: Progress | None = None
 ) -> Checked:
-    """The same for a certificate's file and the CSV file with its data; InputError also for files that are none."""
+    """`check` for a certificate's file and the CSV file with its data; InputError also for files that are none."""
     start = time.perf_counter()
     certificate = read_json(certificate_path)
     try:

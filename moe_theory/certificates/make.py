@@ -48,8 +48,8 @@ def certify(
     {c + Gz : ‖z‖ <= radius}, G'_aH_aG_a = I for the diagonal blocks H_a of ∇²A(c): that one does not depend on the
     features' units. alpha: the strong convexity to be proved. Given one, the other is made as large as can be proved;
     given neither, alpha is half of what holds at the centre. method: "worst-case", "taylor", or the better of the two.
-    cuts: coordinates along which the region is cut in PIECES (those that help most are chosen). response, intercept:
-    what the file says of the columns (see `Source`).
+    cuts: coordinates along which the region is cut in PIECES (those that help most are chosen). seed: of the starts and
+    of the search for a large λ_max. response, intercept: what the file says of the columns (see `Source`).
 
     What cannot be proved is a `Certificate` with its reason. Raises InputError for bad arguments and for models that
     are not flat with two labels (`two_labels`). All bounds hold in real arithmetic: rounding is accounted for, given

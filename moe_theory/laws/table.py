@@ -25,6 +25,8 @@ THINNING = 16  # a thin sample has every 16th row
 class Finite(Law):
     """A finite table: x (n, d), y (n,), weight (n,) non-negative (normalised to sum 1; equal if omitted).
 
+    block: rows that are worked on at a time; sums do not depend on it beyond rounding.
+
     Raises InputError for shapes that do not match, values that are not finite, negative weights.
     """
 
@@ -121,7 +123,8 @@ class Finite(Law):
 class Data(Finite):
     """A data set: x (n, d) of full column rank, y (n,), optional row weights.
 
-    names: the features' names, for messages. Raises InputError as `Finite` does, and for rank-deficient features.
+    weight, block: as for `Finite`. names: the features' names, for messages. Raises InputError as `Finite` does, and
+    for rank-deficient features.
     """
 
     def __init__(

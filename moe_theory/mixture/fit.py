@@ -23,7 +23,11 @@ STARTS = ("kmeans", "random", "soft", "dirichlet")
 
 
 class MixtureFit(Estimate):
-    """A fitted mixture of experts: parameters, inference, rates, predictions (see `Estimate`), and a summary."""
+    """A fitted mixture of experts: parameters, inference, rates, predictions, and a summary.
+
+    problem: model and data. runs: EM's, from all starts. trace: the best of them, whole. theta: where it ended, (m, d).
+    penalty: what was added to L.
+    """
 
     def summary(self) -> RenderableType:
         """Tables as a statistician expects them, for rich's `print` and for notebooks."""
@@ -57,11 +61,13 @@ def fit_mixture(
 ) -> MixtureFit:
     """Fit k experts with a softmax gate by EM from several starts.
 
-    x (n, d): the experts' features (a data frame's columns give `names`). y (n,). family: gaussian (own sigmas, or
-    `common_sigma`), binomial (y in {0, 1}),
-    poisson or multinomial (y in 0 … C-1). gate (n, g): the gate's features, by default x. weights (n,): how many rows
-    each row stands for. offset (n,): added to every expert's linear predictor. intercept: a constant before both.
-    starts: kinds of starts, by turns. ridge, sigma_floor: see `Penalty`. accelerate: SQUAREM instead of plain EM.
+    x (n, d): the experts' features. y (n,): the response. k: experts. family: gaussian (own sigmas, or `common_sigma`),
+    binomial (y in {0, 1}), poisson or multinomial (y in 0 … C-1). gate (n, g): the gate's features, by default x.
+    weights (n,): how many rows each row stands for. offset (n,): added to every expert's linear predictor. intercept: a
+    constant before both. names, gate_names: of the features (by default a data frame's columns). restarts, seed: how
+    many starts, and of what is random in them. starts: their kinds, by turns. max_iterations, tolerance: as for `run`.
+    ridge, sigma_floor: see `Penalty`. accelerate: SQUAREM instead of plain EM. progress: called with the start's
+    number.
 
     Raises InputError for bad data (see `Problem.of`), and if from every start the likelihood is unbounded or a label
     vanishes at once. What goes wrong on the way is a `reason`: degenerate, with the label and its rows, is never

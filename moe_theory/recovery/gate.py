@@ -112,8 +112,9 @@ def fit_gate(
 ) -> GateFit:
     """EM for gate and σ; x (n, d), y (n,), means (n, k) of the experts at the rows.
 
-    start: (k, d) gate coefficients, by default 0 (a flat gate). sigma: to start from, by default the spread of y about
-    the nearest mean. σ is learnt: held at the truth, the experts' own errors would be read as the gate's.
+    intercept: of the gate. start: (k, d) gate coefficients, by default 0 (a flat gate). sigma: to start from, by
+    default the spread of y about the nearest mean. max_iterations, tolerance, callback: as for `run`. σ is learnt: held
+    at the truth, the experts' own errors would be read as the gate's.
     """
     x, y, means = real_array("x", x, ndim=2), real_array("y", y, ndim=1), real_array("means", means, ndim=2)
     n, d = x.shape

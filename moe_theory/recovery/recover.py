@@ -62,7 +62,7 @@ def recover(
     moments, the averages or those adjusted by regression; "best" keeps the better by likelihood (after polish).
     intercept: of the gate. whiten: x is taken to standard coordinates first (None: where its mean or covariance is
     clearly not that of N(0, I)); then the theory's ‖a_i‖ = 1 is Var(a_i'x) = 1. force: go on where the spectrum does
-    not support k experts. progress: told what is being done.
+    not support k experts. seed: of decomposition and bootstrap. progress: told what is being done.
 
     Raises InputError for bad arguments, an activation without a transform, and, unless `force`, where the spectrum does
     not support k experts: with polish only where it could tell, as then the likelihood has the last word.

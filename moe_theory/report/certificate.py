@@ -15,6 +15,7 @@ from moe_theory.report import style
 from moe_theory.report.page import environment, versions
 from moe_theory.report.style import Picture
 from moe_theory.report.svg import on_dark, picture
+from moe_theory.report.themes import theme
 
 LAMBDA = r"$\lambda_{\max}(M(\theta))$ on the region"
 CEILING = 1.12  # of λ_max in the figure
@@ -181,7 +182,7 @@ def _power(value: float) -> str:
 def certificate_page(certificate: Certificate, curve: Curve, data: str) -> str:
     """One self-contained HTML page: what is proved, of what, from which hypotheses and how; data: what to call it.
     InputError where nothing was proved."""
-    with style.theme("light"):  # the page makes it dark where it is
+    with theme("light"):  # the page makes it dark where it is
         figure = certificate_figure(curve, "")
     figure.set_label("Bounds on λ_max(M) against the region's radius")
     caption, drawing, colours = picture(figure, "certificate", "_c")

@@ -14,11 +14,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from moe_theory.report import style
+from moe_theory.report import themes
 from moe_theory.report.mathml import plain
 
-DARK_PAPER = tuple(bytes.fromhex(style.DARK.paper[1:]))  # as in style.css
-DARKER = style.on_dark()
+DARK_PAPER = tuple(bytes.fromhex(themes.DARK.paper[1:]))  # as in style.css
+DARKER = themes.on_dark()
 LEAST, REM = (
     5.5,
     9.0,
