@@ -4,7 +4,8 @@
     python docs/figures.py rate mixture      # these
     python docs/figures.py --measure rate    # runs again what it shows, rewrites its tables, and draws it
 
-The comparison of `gridlock` takes half an hour to measure: `python -m benchmarks.gridlock` does it.
+The comparison of `gridlock` takes half an hour to measure: `python -m benchmarks.gridlock` does it. Those of
+`synthetic-…` are measured by `moe-theory reproduce synthetic`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import moe_theory as mt
+from moe_theory.experiments.synthetic import Point, Run, Tables
 from moe_theory.gridlock.table import Summary
 from moe_theory.report.certificate import CertificatePoint, certificate_points, draw_certificate
 from moe_theory.report.figures import RatePoint, draw_rate, rate_points
@@ -32,6 +34,7 @@ from moe_theory.report.mixture import (
 )
 from moe_theory.report.recovery import RegressorPoint, SpectrumPoint, draw_recovery, recovery_points
 from moe_theory.report.style import Picture
+from moe_theory.report.synthetic import drawings
 from moe_theory.tables import read_rows, write_rows
 
 DOCS = Path(__file__).parent
@@ -41,11 +44,15 @@ Table = list[Any]
 
 @dataclass(frozen=True)
 class Drawn:
-    """tables: file and class of rows of each; draw: the picture of them; measure: their rows, by runs."""
+    """tables: file and class of rows of each; draw: the picture of them; measure: their rows, by runs, or None where
+    they are `measured_by` a command. dpi: of the file; dark: whether there is one for dark pages, too."""
 
     tables: tuple[tuple[Path, type], ...]
     draw: Callable[..., Picture]
     measure: Callable[[], Sequence[Table]] | None
+    measured_by: str = ""
+    dpi: int = 300
+    dark: bool = True
 
     def read(self) -> list[Table]:
         """The committed tables."""
@@ -120,7 +127,18 @@ FIGURES = {
         ),
         recovery,
     ),
-    "gridlock": Drawn(((DOCS / "gridlock.csv", Summary),), gridlock_figure, None),
+    "gridlock": Drawn(((DOCS / "gridlock.csv", Summary),), gridlock_figure, None, "python -m benchmarks.gridlock"),
+    **{
+        f"synthetic-{name}": Drawn(
+            ((TABLES / "synthetic.csv", Run), (TABLES / "synthetic-curves.csv", Point)),
+            lambda runs, points, name=name: drawings(Tables(tuple(runs), tuple(points)))[f"synthetic-{name}"](),
+            None,
+            "moe-theory reproduce synthetic",
+            dpi=150,
+            dark=False,
+        )
+        for name in ("linear", "linear-error", "logistic", "logistic-error", "population", "rates")
+    },
 }
 
 
@@ -139,15 +157,16 @@ def main() -> None:
         for name in options.measure:
             drawn = FIGURES[name]
             if drawn.measure is None:
-                raise mt.InputError("--measure: gridlock is measured by python -m benchmarks.gridlock")
+                raise mt.InputError(f"--measure: {name} is measured by {drawn.measured_by}")
             TABLES.mkdir(exist_ok=True)
             for (path, _), rows in zip(drawn.tables, drawn.measure(), strict=True):
                 write_rows(path, rows, digits=8)
         for name in wanted:
             tables = FIGURES[name].read()
-            for theme, ending in (("light", ""), ("dark", "-dark")):
+            drawn = FIGURES[name]
+            for theme, ending in (("light", ""), ("dark", "-dark"))[: 1 + drawn.dark]:
                 with mt.theme(theme):
-                    FIGURES[name].draw(*tables).savefig(options.out / f"{name}{ending}.png", dpi=300)
+                    drawn.draw(*tables).savefig(options.out / f"{name}{ending}.png", dpi=drawn.dpi)
     except mt.InputError as error:
         parser.error(str(error))
 

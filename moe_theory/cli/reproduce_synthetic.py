@@ -16,7 +16,7 @@ from moe_theory.errors import InputError
 from moe_theory.experiments.methods import METHODS
 from moe_theory.experiments.synthetic import Plan, Tables, curves_beside
 from moe_theory.experiments.synthetic import synthetic as run_all
-from moe_theory.experiments.synthetic_summary import Summary, best_methods, summarise
+from moe_theory.experiments.synthetic_summary import Summary, best_methods, rewritten, summarise
 from moe_theory.files import check_ours, check_writable, write_atomically
 from moe_theory.validation import whole_number
 
@@ -43,6 +43,7 @@ DEFAULTS = Plan()
 @click.option(
     "--out", "out_name", help="Write the tables, synthetic.csv and synthetic-curves.csv, and the figures here."
 )
+@click.option("--markdown", "page", help="Make the measured part of this page, between its two marks, anew.")
 @click.option("--store", help="Keep every finished sample in this file, and go on from it.")
 @click.option("--jobs", type=int, default=1, show_default=True, help="Processes; only the seconds depend on it.")
 @click.option("--seed", type=int, help="Of the first sample and its starts.  [default: 0]")
@@ -50,6 +51,7 @@ DEFAULTS = Plan()
 def synthetic(
     table_file: str | None,
     out_name: str | None,
+    page: str | None,
     store: str | None,
     jobs: int,
     as_json: bool,
@@ -70,6 +72,9 @@ def synthetic(
         raise InputError(f"--table: expected no option of a run beside it, got --{other}")
     if store is not None:
         check_writable("--store", Path(store))
+    if page is not None:
+        check_writable("--markdown", Path(page))
+        _rewritten(page, [])  # what is wrong with it is said before the run
     folder = out_folder("--out", out_name) if out_name is not None else None
     if folder is not None:
         check_ours("--out", folder / TABLE, MARK)
@@ -84,6 +89,8 @@ def synthetic(
             tables = run_all(plan, Path(store) if store else None, jobs, tell)
     files = _write(folder, tables) if folder is not None else []
     rows = summarise(tables)
+    if page is not None:
+        write_atomically(Path(page), _rewritten(page, rows).encode())
     command = _command(given, table_file)
     if as_json:
         print_json(_report(plan, tables, rows, files, command))
@@ -106,6 +113,15 @@ def _plan(quick: bool, model: str | None, snr: str | None, starts: str | None, *
         changes["starts"] = tuple(kind.strip() for kind in starts.split(","))
     try:
         return replace(plan, **changes)
+    except InputError as error:
+        raise InputError(f"--{error}") from error
+
+
+def _rewritten(page: str, rows: list[Summary]) -> str:
+    try:
+        return rewritten(Path(page).read_text(encoding="utf-8"), rows)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--markdown: expected a page that can be read, got {page}") from error
     except InputError as error:
         raise InputError(f"--{error}") from error
 
@@ -149,7 +165,7 @@ def _show(tables: Tables, rows: list[Summary]) -> None:
     for model in dict.fromkeys(row.model for row in rows):
         title = f"{model}: to a gap of 1e-8 nats per row, medians over runs"
         table = Table(title=title, title_justify="left", title_style="bold")
-        heads = ("‖β*‖", "method", "there", "leads", "iterations", "passes", "ms", "contraction", "measured")
+        heads = ("‖β*‖", "method", "there", "leads", "iter.", "passes", "ms", "predicted", "measured")
         for head in heads:
             table.add_column(head, justify="left" if head == "method" else "right", no_wrap=True)
         last = None
@@ -166,12 +182,13 @@ def _show(tables: Tables, rows: list[Summary]) -> None:
                 f"{row.leads}/{row.runs}",
                 _number(row.iterations, "g"),
                 _number(row.passes, "g"),
-                _number(1e3 * row.seconds, ".3g"),
+                _number(1e3 * row.seconds, ".0f"),
                 _number(row.predicted, ".4f"),
                 _number(row.measured, ".4f"),
             )
             last = row.beta
         out.print(table)
+    click.echo("predicted, measured: contraction of the iterates near the maximum, medians.")
     click.echo("there: within the passes; leads: there, near the maximum, or led there by accelerated EM from the end.")
     for run in tables.runs:
         if run.method == "mle" and run.end == "none":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,16 +28,21 @@ SETTLED = 0.6  # share of a run's iterations, its last ones, over which the pred
 def synthetic_figures(tables: Tables) -> dict[str, Picture]:
     """{file stem: figure}: per model the gap and the error against iterations, passes and seconds; population beside
     sample; rates. InputError for tables without runs."""
+    return {name: draw() for name, draw in drawings(tables).items()}
+
+
+def drawings(tables: Tables) -> dict[str, Callable[[], Picture]]:
+    """What draws each of them."""
     if not any(run.shown for run in tables.runs):
         raise InputError("table: expected runs with curves, got none")
-    found = {}
+    found: dict[str, Callable[[], Picture]] = {}
     for model in dict.fromkeys(run.model for run in tables.runs if run.shown and run.law == "sample"):
         short = model.removeprefix("symmetric-")
-        found[f"synthetic-{short}"] = curves_figure(tables, model, "gap")
-        found[f"synthetic-{short}-error"] = curves_figure(tables, model, "error")
+        found[f"synthetic-{short}"] = partial(curves_figure, tables, model, "gap")
+        found[f"synthetic-{short}-error"] = partial(curves_figure, tables, model, "error")
     if any(run.law == "population" for run in tables.runs):
-        found["synthetic-population"] = population_figure(tables)
-    found["synthetic-rates"] = rates_figure(tables)
+        found["synthetic-population"] = partial(population_figure, tables)
+    found["synthetic-rates"] = partial(rates_figure, tables)
     return found
 
 
