@@ -57,7 +57,7 @@ Math(theory.latex("statistic", "mirror_map", "posterior[1]"))
 # %% [markdown]
 # The family is flat, as the normaliser does not depend on the camp. What is missing is
 # missing about $\beta$ and $w$ only: $y^2$ does not depend on $z$, so the row of $c$ is
-# zero, and EM learns $c$ as fast as if it knew the camps.
+# zero, and to first order an error in $c$ alone is gone after one step of EM.
 
 # %%
 Math(theory.latex("missing_information"))
