@@ -5,7 +5,7 @@
     python docs/figures.py --measure rate    # runs again what it shows, rewrites its tables, and draws it
 
 The comparison of `gridlock` takes half an hour to measure: `python -m benchmarks.gridlock` does it. Those of
-`synthetic-…` are measured by `moe-theory reproduce synthetic`.
+`synthetic-…` are measured by `moe-theory reproduce synthetic`, `fashion-…` by `moe-theory reproduce fashion`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 import moe_theory as mt
+from moe_theory.experiments import fashion
 from moe_theory.experiments.synthetic import Point, Run, Tables
 from moe_theory.gridlock.table import Summary
 from moe_theory.report.certificate import CertificatePoint, certificate_points, draw_certificate
+from moe_theory.report.fashion import drawings as fashion_figures
 from moe_theory.report.figures import RatePoint, draw_rate, rate_points
 from moe_theory.report.gridlock import gridlock_figure
 from moe_theory.report.mixture import (
@@ -138,6 +140,17 @@ FIGURES = {
             dark=False,
         )
         for name in ("linear", "linear-error", "logistic", "logistic-error", "population", "rates")
+    },
+    **{
+        f"fashion-{name}": Drawn(
+            tuple((TABLES / "fashion" / f"{table}.csv", kind) for table, kind in fashion.TABLES.items()),
+            lambda *tables, name=name: fashion_figures(fashion.Found(*tables), "Fashion-MNIST")[name](),
+            None,
+            "moe-theory reproduce fashion",
+            dpi=150,
+            dark=name == "curves-kmeans",
+        )
+        for name in ("curves-kmeans", "curves-small", "starts", "ridge", "gate", "experts")
     },
 }
 

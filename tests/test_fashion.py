@@ -23,7 +23,7 @@ from moe_theory.experiments.fashion_cell import seen
 from moe_theory.experiments.fashion_cost import floor
 from moe_theory.experiments.fashion_summary import lines
 from moe_theory.report import style
-from moe_theory.report.fashion import figures
+from moe_theory.report.fashion import drawings
 
 SMALL = Plan("digits", methods=("em", "gd"), starts=("kmeans", "small"), seeds=1, passes=42)
 
@@ -263,7 +263,8 @@ def test_tables_and_figures_from_them(found: Found, tmp_path: Path) -> None:
     found.save(tmp_path)
     again = Found.load(tmp_path)
     assert again == found
-    pictures = figures(again.pictured(), "digits")
+    assert lines(found.thinned(22, count=5), at=22) == lines(found, at=22)
+    pictures = {name: draw() for name, draw in drawings(again.pictured(), "digits").items()}
     assert set(pictures) == {"curves-kmeans", "curves-small", "starts", "ridge", "gate", "experts"}
     for name, picture in pictures.items():
         picture.savefig(tmp_path / f"{name}.png")

@@ -167,12 +167,12 @@ def _show(told: list[Line], dataset: str, cost: Floor | None) -> None:
 
 def _write(folder: Path, found: Found, dataset: str) -> list[str]:
     """The tables, and the figures as they can be drawn from the files again; their names."""
-    from moe_theory.report.fashion import figures
+    from moe_theory.report.fashion import drawings
 
-    found.pictured().save(folder)
+    found.pictured().thinned(AT).save(folder)
     names = [f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").is_file()]
-    for name, figure in figures(Found.load(folder), "Fashion-MNIST" if dataset == "fashion" else dataset).items():
+    for name, draw in drawings(Found.load(folder), "Fashion-MNIST" if dataset == "fashion" else dataset).items():
         path = folder / f"{name}.png"
-        write_atomically(path, image(figure, path))
+        write_atomically(path, image(draw(), path))
         names.append(path.name)
     return names

@@ -156,16 +156,16 @@ class Found:
         kept = {own[0].run, own[-1].run} if own else set()
         return replace(self, seen=[row for row in self.seen if row.run in kept])
 
-    def thinned(self, count: int = 30) -> Found:
-        """With so many steps of a run at most, evenly spaced in the logarithm of the iteration, the ends among them,
-        and none of those that only tuned.
-        """
+    def thinned(self, at: float, count: int = 40) -> Found:
+        """With so many steps of a run at most, evenly spaced in the logarithm of the iteration, the ends among them and
+        the last one after `at` passes; and none of those that only tuned."""
         kept: list[Step] = []
         for run in self.runs:
             if not run.tuning:
                 own = self.of(run)
                 places = np.unique(np.round(np.geomspace(1, len(own), min(count, len(own)))).astype(int) - 1)
-                kept += [own[i] for i in places]
+                last = sum(step.passes <= at + 1 for step in own) - 1
+                kept += [own[i] for i in sorted({*places.tolist(), last})]
         return replace(self, steps=kept)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,18 +39,17 @@ AXES = {
 SCORES = {"accuracy": "test accuracy", "cross_entropy": "test cross-entropy (nats)"}
 
 
-def figures(found: Found, name: str) -> dict[str, Picture]:
-    """All that the tables allow, by file name; name: of the data set, for titles."""
-    made = {}
+def drawings(found: Found, name: str) -> dict[str, Callable[[], Picture]]:
+    """What draws each figure that the tables allow, by file name; name: of the data set, for titles."""
+    made: dict[str, Callable[[], Picture]] = {}
     for start in dict.fromkeys(run.start for run in found.shown() if run.start in STARTS):
-        made[f"curves-{start}"] = curves_figure(found, start, name)
+        made[f"curves-{start}"] = partial(curves_figure, found, start, name)
     if made:
-        made["starts"] = starts_figure(found, name)
+        made["starts"] = partial(starts_figure, found, name)
     if len({run.ridge for run in found.runs}) > 1:
-        made["ridge"] = ridge_figure(found, name)
+        made["ridge"] = partial(ridge_figure, found, name)
     if found.pictured().seen:
-        made["gate"] = gate_figure(found)
-        made["experts"] = experts_figure(found)
+        made |= {"gate": partial(gate_figure, found), "experts": partial(experts_figure, found)}
     return made
 
 
