@@ -49,7 +49,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(collections|pathlib|typing|numpy|np|sympy|sp|mpmath|matplotlib|rich|pandas|markupsafe)\..*"),
     ("py:.*", r"Array(Like)?|Figure|DataFrame|RenderableType"),
     # Parts that are filled in by the functions that return them; nobody has to name them.
-    ("py:.*", r"moe_theory\..*\.(Layout|Softmax|Design|Columns|Terms|NormalExpert|Polished|Experts|AnyFit)"),
+    ("py:.*", r"moe_theory\..*\.(Layout|Softmax|Design|Columns|Row|Terms|NormalExpert|Polished|Experts|AnyFit)"),
     ("py:.*", r"Verdict|\w+\[~.*"),  # a Literal, and types in quotes in a default, which Sphinx splits at a comma
 ]
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from moe_theory.analysis import RateMeasurement, RatePrediction, measure_rate, predict_rate
     from moe_theory.analysis.asymptotics import high_snr, low_snr
     from moe_theory.analysis.conditions import conditions
+    from moe_theory.analysis.experiment import Experiment, rate_experiment
     from moe_theory.analysis.regions import largest_region
     from moe_theory.analysis.signal import largest_basin, least_signal, rate_bound
     from moe_theory.analysis.snr import snr_boundary, snr_map
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from moe_theory.certificates.checker import Checked, check, check_file
     from moe_theory.certificates.curve import radius_curve
     from moe_theory.certificates.population import RateEnclosure, certified_rate
+    from moe_theory.claims.audit import audit, verify_model
+    from moe_theory.datasets.columns import read_data
     from moe_theory.errors import (
         CurvedModelError,
         DerivationError,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
         complete_information,
         gradient,
         kl,
+        majoriser,
         mirror_map,
         missing_information,
         missing_information_matrix,
@@ -66,11 +70,14 @@ if TYPE_CHECKING:
     from moe_theory.recovery.result import Recovery
     from moe_theory.report.certificate import certificate_figure
     from moe_theory.report.figures import rate_figure
+    from moe_theory.report.interactive import slider
+    from moe_theory.report.landscape import landscape_figure
+    from moe_theory.report.listing import audit_table, table, verdict_table
     from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.report.mixture import mixture_figure
     from moe_theory.report.recovery import recovery_figure
     from moe_theory.report.themes import set_theme, theme
-    from moe_theory.symbolic.derive import Derivation, derive
+    from moe_theory.symbolic.derive import Derivation, derive, why_not
     from moe_theory.zoo import (
         activated_experts,
         erased_labels,
@@ -94,11 +101,14 @@ _HOME = {
     "moe_theory.analysis.signal": "largest_basin least_signal rate_bound",
     "moe_theory.analysis.conditions": "conditions",
     "moe_theory.analysis.snr": "snr_boundary snr_map",
+    "moe_theory.analysis.experiment": "Experiment rate_experiment",
     "moe_theory.analysis.symmetry": "distance",
     "moe_theory.certificates": "Certificate certify",
     "moe_theory.certificates.checker": "Checked check check_file",
     "moe_theory.certificates.curve": "radius_curve",
     "moe_theory.certificates.population": "RateEnclosure certified_rate",
+    "moe_theory.claims.audit": "audit verify_model",
+    "moe_theory.datasets.columns": "read_data",
     "moe_theory.errors": "CurvedModelError DerivationError InputError MoeTheoryError NotExponentialFamilyError",
     "moe_theory.estimators": "MixtureOfExpertsClassifier MixtureOfExpertsRegressor",
     "moe_theory.evaluation": "Penalty evaluate",
@@ -109,16 +119,19 @@ _HOME = {
     "moe_theory.recovery.recover": "recover",
     "moe_theory.recovery.result": "Recovery",
     "moe_theory.laws": "Data Finite MonteCarlo Population",
-    "moe_theory.operators": "bregman complete_information gradient kl mirror_map missing_information"
+    "moe_theory.operators": "bregman complete_information gradient kl majoriser mirror_map missing_information"
     " missing_information_matrix objective observed_information",
     "moe_theory.report.certificate": "certificate_figure",
     "moe_theory.report.figures": "rate_figure",
+    "moe_theory.report.interactive": "slider",
+    "moe_theory.report.landscape": "landscape_figure",
+    "moe_theory.report.listing": "audit_table table verdict_table",
     "moe_theory.report.mixture": "mixture_figure",
     "moe_theory.report.recovery": "recovery_figure",
     "moe_theory.report.themes": "set_theme theme",
     "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",
-    "moe_theory.symbolic.derive": "Derivation derive",
+    "moe_theory.symbolic.derive": "Derivation derive why_not",
     "moe_theory.zoo": "activated_experts erased_labels gate_only linear_experts softmax_moe symmetric_linear"
     " symmetric_logistic",
 }

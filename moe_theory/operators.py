@@ -177,6 +177,16 @@ def bregman(model: Model, law: Law, phi: Array, theta: Array) -> float:
     return value
 
 
+def majoriser(model: Model, law: Law, phi: Array, theta: Array, step: float = 1.0) -> float:
+    """L(θ) + ⟨∇L(θ), φ - θ⟩ + B_A(φ‖θ)/step, which a mirror step of that length from θ minimises over φ.
+
+    For step <= 1 at least L(φ), equal at φ = θ; for step = 1 it exceeds L(φ) by the divergence of the posteriors,
+    `posterior_kl(model, law, theta, phi)` (Kunstner, Kumar and Schmidt, AISTATS 2021).
+    """
+    slope = float(np.sum(gradient(model, law, theta) * (phi - theta)))
+    return objective(model, law, theta) + slope + bregman(model, law, phi, theta) / step
+
+
 def kl(model: Model, law: Law, theta: Array, phi: Array) -> float:
     """E_X KL(p_θ(y,z|x) ‖ p_φ(y,z|x)), the true law first: B_A(φ‖θ) for a flat model.
 

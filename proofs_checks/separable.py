@@ -25,8 +25,13 @@ def check(setting: Setting, claimed: Objective) -> Iterator[Evidence]:
     for theory in setting.theories:
         phi = sp.Matrix(list(primed(theory.model).values()))
         q = claimed(theory, phi, sp.Matrix(theory.model.learnt))
-        mixed = [q.diff(a, b) for i, a in enumerate(phi) for b in phi[:i]]
+        mixed = [q.diff(a, b) for a in _of(theory.model, "log_gate", phi) for b in _of(theory.model, "log_expert", phi)]
         yield identity(theory.model, r"$\partial^2 Q/\partial w\partial\beta$, per row", mixed)
+
+
+def _of(model: Model, part: str, phi: sp.Matrix) -> list[sp.Expr]:
+    """Those of the predictors `phi` that the gate, or an expert, sees (two of one expert may be entangled)."""
+    return [p for p, s in zip(phi, model.learnt, strict=True) if any(e.has(s) for e in getattr(model, part))]
 
 
 def _tied(theory: Derivation) -> Derivation:

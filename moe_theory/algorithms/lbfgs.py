@@ -53,12 +53,13 @@ class Memory:
             q += (share - float(np.sum(change * q)) / product) * move
         return -q
 
-    def learn(self, move: Array, change: Array) -> None:
-        """From a step and what it changed in the gradient; nothing where they do not curve up."""
+    def learn(self, move: Array, change: Array, solved: Array | None = None) -> None:
+        """From a step and what it changed in the gradient; nothing where they do not curve up. solved: M^{-1} change,
+        where that is known."""
         product = float(np.sum(move * change))
         if product > 1e-12 * float(np.linalg.norm(move) * np.linalg.norm(change)):
             self.pairs.append((move, change, product))
-            self.scale = product / float(np.sum(change * self.solve(change)))
+            self.scale = product / float(np.sum(change * (self.solve(change) if solved is None else solved)))
 
 
 def searched(

@@ -105,14 +105,16 @@ class InexactEM(_QuasiNewton):
             at.layout, self.model, law, phi, self.penalty, at.responsibilities
         )
         here: _Surrogate | Evaluation = _Surrogate(at.theta, at.complete, at.gradient)
-        size = first = _size(memory, at.gradient)
+        solved = memory.solve(at.gradient)
+        size = first = _size(at.gradient, solved)
         slack = SLACK * law.accuracy * (1 + abs(at.complete))
         while (left := self.evaluations - (tally.passes - begun)) > 0 and size > self.tolerance * first:
             ahead = searched(surrogate, here, memory.direction(here.gradient), most=left, slack=slack)
             if ahead is None:  # rounding, or no evaluations left
                 break
-            memory.learn(ahead.theta - here.theta, ahead.gradient - here.gradient)
-            here, size = ahead, _size(memory, ahead.gradient)
+            before, solved = solved, memory.solve(ahead.gradient)
+            memory.learn(ahead.theta - here.theta, ahead.gradient - here.gradient, solved - before)
+            here, size = ahead, _size(ahead.gradient, solved)
         self.inner_residual = size / first if first > 0 else 0.0
         return here.theta
 
@@ -135,5 +137,5 @@ class LBFGS(_QuasiNewton):
         return ahead.theta
 
 
-def _size(memory: Memory, gradient: Array) -> float:
-    return float(np.sqrt(np.sum(gradient * memory.solve(gradient))))
+def _size(gradient: Array, solved: Array) -> float:
+    return float(np.sqrt(np.sum(gradient * solved)))

@@ -96,6 +96,14 @@ class Certificate:
         """r0: EM converges linearly from every start c + Gz with ‖z‖ <= r0; 0 where that was not proved."""
         return self.basin.radius if self.basin else 0.0
 
+    def edge(self, direction: Array) -> Array:
+        """The start on the basin's edge, (m, d), from the centre in that direction, (m, d); InputError if nothing is
+        proved."""
+        self.proved  # noqa: B018  raises
+        factor = self.region.matrix
+        way = np.linalg.solve(factor, direction.ravel())
+        return self.region.centre + (factor @ (self.basin_radius * way / np.linalg.norm(way))).reshape(direction.shape)
+
     def iterations(self, factor: float = 1e-6) -> int:
         """How many iterations of EM from the basin are enough to multiply B_A(θ̂‖θ) by `factor` < 1, by the proved
         rate; InputError if nothing is proved."""

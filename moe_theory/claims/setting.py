@@ -187,10 +187,8 @@ class Setting:
         found = []
         for name, model, law, peak in made:
             certificate = certify(model, law, peak, shape="ellipsoid")
-            region = certificate.region
-            direction = np.linalg.solve(region.matrix, _top_direction(model, law, peak).ravel())
-            edge = region.matrix @ (certificate.basin_radius * direction / np.linalg.norm(direction))
-            found.append((Case(name, model, law, peak + edge.reshape(peak.shape), 1e-13), certificate))
+            start = certificate.edge(_top_direction(model, law, peak))
+            found.append((Case(name, model, law, start, 1e-13), certificate))
         return found
 
     @property

@@ -14,8 +14,8 @@ from moe_theory.certificates.certificate import Certificate
 from moe_theory.certificates.make import certify as make
 from moe_theory.certificates.region import Shape
 from moe_theory.certificates.rounding import at_least, at_most
-from moe_theory.cli.columns import read_data
 from moe_theory.cli.common import IMAGES, console, image, load_model, own_files, print_json, progress_bar
+from moe_theory.datasets.columns import read_data
 from moe_theory.files import check_ours, write_atomically
 from moe_theory.laws import Data
 
@@ -60,7 +60,7 @@ def certify(context: click.Context, data_file: str, spec: str, as_json: bool, **
     for name, mark in MARKS.items():
         if name in files:
             check_ours(f"--{name}", files[name], mark)
-    data = read_data(data_file, options["response"], options["features"], options["intercept"])
+    data = read_data(data_file, options["response"], options["features"], options["intercept"], options="--")
     shape: Shape = options["shape"]
     with console(stderr=True).status("", spinner="dots") as status:
         if as_json:

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from moe_theory.algorithms.fit import fit
 from moe_theory.analysis.rates import RatePrediction, measure_rate, predict_rate
-from moe_theory.cli.columns import read_data
 from moe_theory.cli.common import console, image, load_model, print_json, vector
+from moe_theory.datasets.columns import read_data
 from moe_theory.errors import InputError
 from moe_theory.files import check_writable, write_atomically
 from moe_theory.laws import Population
@@ -122,7 +122,7 @@ def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, An
         if figure_path.suffix not in (".png", ".svg", ".pdf"):
             raise InputError(f"--figure: expected a .png, .svg or .pdf file, got {options['figure_file']!r}")
         check_writable("--figure", figure_path)
-    data = read_data(options["data_file"], options["response"], options["features"], options["intercept"])
+    data = read_data(options["data_file"], options["response"], options["features"], options["intercept"], options="--")
     with console(stderr=True).status("EM from random starts", spinner="dots") as status:
         if quiet:
             status.stop()

@@ -10,8 +10,8 @@ from typing import Any
 import click
 import numpy as np
 
-from moe_theory.cli.columns import read_columns
 from moe_theory.cli.common import IMAGES, console, image, load_object, own_files, print_json
+from moe_theory.datasets.columns import read_columns
 from moe_theory.errors import InputError
 from moe_theory.files import write_atomically
 from moe_theory.moments.activations import NAMES, activation, leaky_relu
@@ -52,7 +52,7 @@ def recover_command(context: click.Context, data_file: str, as_json: bool, **opt
     g = _activation(options["g"], options["slope"])
     if options["seed"] < 0:
         raise InputError(f"--seed: expected a whole number >= 0, got {options['seed']}")
-    x, y, names = read_columns(data_file, options["response"], options["features"])
+    x, y, names = read_columns(data_file, options["response"], options["features"], options="--")
     with console(stderr=True).status("", spinner="dots") as status:
         if as_json:
             status.stop()

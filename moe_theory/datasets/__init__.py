@@ -13,12 +13,14 @@ away from 1, and EM's contraction can be read off the dozen iterations it takes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
-from moe_theory.datasets.table import parse_csv
+from moe_theory.datasets.table import read_csv
 from moe_theory.validation import Array
+
+OLD_FAITHFUL = Path(__file__).with_name("old_faithful.csv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +37,7 @@ class Dataset:
 
 def old_faithful() -> Dataset:
     """Old Faithful: waiting time less 67 minutes given the previous waiting time (271 rows)."""
-    text = files("moe_theory.datasets").joinpath("old_faithful.csv").read_text(encoding="utf-8")
-    table = parse_csv("old_faithful.csv", text)
+    table = read_csv(OLD_FAITHFUL)
     y = table.column("waiting_centred")
     x = np.column_stack([np.ones(len(y)), table.column("previous_waiting")])
     # β: half the distance of the groups; w: as likely as not at the mean, falling.

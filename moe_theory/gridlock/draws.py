@@ -99,7 +99,11 @@ def directions(rng: np.random.Generator, k: int, d: int) -> Array:
 
 def parameter_error(found: Array, regressors: Array) -> float:
     """Root mean square over all entries of â - a, (k, d) both, after the matching of labels that makes it least."""
+    return float(np.sqrt(np.mean((found - matched(found, regressors)) ** 2)))
+
+
+def matched(found: Array, regressors: Array) -> Array:
+    """The regressors, (k, d), in the order of those found: that which makes the sum of squared distances least."""
     from scipy.optimize import linear_sum_assignment
 
-    squares = np.sum((found[:, None] - regressors[None]) ** 2, axis=2)
-    return float(np.sqrt(squares[linear_sum_assignment(squares)].sum() / regressors.size))
+    return regressors[linear_sum_assignment(np.sum((found[:, None] - regressors[None]) ** 2, axis=2))[1]]

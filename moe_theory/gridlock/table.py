@@ -98,7 +98,7 @@ def write_table(rows: Sequence[Summary], path: Path) -> None:
     write_rows(path, rows, digits=4)
 
 
-def read_table(path: Path) -> list[Summary]:
+def read_table(path: str | Path) -> list[Summary]:
     """What `write_table` wrote; InputError for another file."""
     return read_rows(path, Summary)
 

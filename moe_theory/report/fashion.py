@@ -13,7 +13,9 @@ from moe_theory.experiments.altered import STARTS, Altered
 from moe_theory.experiments.fashion import Found
 from moe_theory.experiments.fashion_cell import Run, Seen, Step
 from moe_theory.experiments.fashion_methods import CONTESTANTS
+from moe_theory.experiments.fashion_summary import in_words, lines
 from moe_theory.report import style
+from moe_theory.report.listing import Listing, table
 from moe_theory.report.style import Picture
 
 #: colour of a method, and whether its line is thin: variants share a colour
@@ -49,6 +51,11 @@ def figures(found: Found, name: str) -> dict[str, Picture]:
         made["gate"] = gate_figure(found)
         made["experts"] = experts_figure(found)
     return made
+
+
+def summary_table(found: Found, at: float = 100.0) -> Listing:
+    """A line per method and start: scores at the end and after so many passes."""
+    return table(*in_words(lines(found, at)))
 
 
 def altered_figure(data: Altered, count: int = 10) -> Picture:

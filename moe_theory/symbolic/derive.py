@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import sympy as sp
 
 from moe_theory.atoms import exp_tidy, expit, log_sum_exp
-from moe_theory.errors import CurvedModelError
+from moe_theory.errors import CurvedModelError, DerivationError, InputError
 from moe_theory.model import LABEL, RESPONSE, Model, Values
 from moe_theory.symbolic.classify import (
     curvature_obstruction,
@@ -39,6 +40,19 @@ def derive(model: Model) -> Derivation:
     require_exponential_family(model)
     require_probability_law(model)
     return Derivation(model)
+
+
+def why_not(model: Model) -> str:
+    """What keeps a model from having a mirror map of its own, one line that names the term; "" for a flat one.
+
+    >>> from moe_theory.zoo import linear_experts, symmetric_linear
+    >>> why_not(symmetric_linear()), why_not(linear_experts())[:53]
+    ('', "model 'linear-experts': curved: the term -eta_beta1**")
+    """
+    try:
+        return derive(model).obstruction or ""
+    except DerivationError as error:
+        return str(error)
 
 
 @dataclass(frozen=True)
@@ -221,46 +235,49 @@ class Derivation:
 
     # Presentation ----------------------------------------------------------------------------------------
 
-    def formulas(self) -> dict[str, tuple[sp.Expr, sp.Expr]]:
-        """{name: (symbol it is called by, its expression)}, the content of `moe-theory derive`."""
-        symbol = lambda text: sp.Symbol(text, commutative=False)
-        x, joint = "|x", tuple(zip(self.model.latent, self.model.log_joint, strict=True))
-        table: dict[str, tuple[sp.Expr, sp.Expr]] = {
-            f"log_joint[{z}]": (symbol(rf"\log p(y, z={z}{x})"), e) for z, e in joint
+    def formulas(self, *names: str) -> dict[str, tuple[sp.Expr, sp.Expr]]:
+        """{name: (symbol it is called by, its expression)}, the content of `moe-theory derive`; all there are, or those
+        named (only they are computed). InputError for another name."""
+        table = self._called()
+        for name in names:
+            if name not in table:
+                raise InputError(f"names: expected some of {', '.join(table)}, got {name!r}")
+        return {n: (sp.Symbol(table[n][0], commutative=False), table[n][1]()) for n in names or table}
+
+    def _called(self) -> dict[str, tuple[str, Callable[[], sp.Expr]]]:
+        """{name: (LaTeX of what it is called, how it is computed)}."""
+        labels = list(enumerate(self.model.latent))
+        joint, posterior = lambda i: self.model.log_joint[i], lambda i: self.posterior[i]
+        table: dict[str, tuple[str, Callable[[], sp.Expr]]] = {
+            f"log_joint[{z}]": (rf"\log p(y, z={z}|x)", partial(joint, i)) for i, z in labels
         }
         if self.flat:
             table |= {
-                "statistic": (symbol("s(y,z)"), self.statistic),
-                "natural_parameters": (symbol(r"\eta"), self.natural_parameters),
-                "mirror_map": (symbol(r"A_x(\eta)"), self.mirror_map),
-                "mean": (symbol(r"\nabla A_x(\eta)"), self.mean),
-                "complete_information": (
-                    symbol(r"I_{x,y,z} = \nabla^2 A_x(\eta)"),
-                    self.complete_information,
-                ),
+                "statistic": ("s(y,z)", lambda: self.statistic),
+                "natural_parameters": (r"\eta", lambda: self.natural_parameters),
+                "mirror_map": (r"A_x(\eta)", lambda: self.mirror_map),
+                "mean": (r"\nabla A_x(\eta)", lambda: self.mean),
+                "complete_information": (r"I_{x,y,z} = \nabla^2 A_x(\eta)", lambda: self.complete_information),
             }
+        table |= {f"posterior[{z}]": (rf"P(z={z}|x,y)", partial(posterior, i)) for i, z in labels}
         table |= {
-            f"posterior[{z}]": (symbol(rf"P(z={z}|x,y)"), p)
-            for z, p in zip(self.model.latent, self.posterior, strict=True)
-        }
-        table |= {
-            "density": (symbol("p(y|x)"), self.density),
-            "score": (symbol(r"\partial_\eta \log p(y|x)"), self.score),
+            "density": ("p(y|x)", lambda: self.density),
+            "score": (r"\partial_\eta \log p(y|x)", lambda: self.score),
         }
         if self.flat:
             table |= {
-                "missing_information": (symbol("I_{z|x,y}"), self.missing_information),
-                "observed_information": (symbol("I_{x,y}"), self.observed_information),
+                "missing_information": ("I_{z|x,y}", lambda: self.missing_information),
+                "observed_information": ("I_{x,y}", lambda: self.observed_information),
                 "missing_information_matrix": (
-                    symbol(r"M_x = I_{x,y,z}^{-1} I_{z|x,y}"),
-                    self.missing_information_matrix,
+                    r"M_x = I_{x,y,z}^{-1} I_{z|x,y}",
+                    lambda: self.missing_information_matrix,
                 ),
             }
         return table
 
-    def latex(self) -> str:
-        """All formulas as one LaTeX `aligned` block."""
-        lines = [rf"{name.name} &= {sp.latex(value)}" for name, value in self.formulas().values()]
+    def latex(self, *names: str) -> str:
+        """All formulas, or those named (see `formulas`), as one LaTeX `aligned` block."""
+        lines = [rf"{symbol.name} &= {sp.latex(value)}" for symbol, value in self.formulas(*names).values()]
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
     def _repr_latex_(self) -> str:

@@ -12,25 +12,29 @@ from moe_theory.laws import Data
 from moe_theory.validation import Array
 
 
-def read_columns(path: str | Path, response: str | None, features: str | None) -> tuple[Array, Array, list[str]]:
+def read_columns(
+    path: str | Path, response: str | None, features: str | None = None, options: str = ""
+) -> tuple[Array, Array, list[str]]:
     """(features (n, d), response (n,), the features' names) of a CSV file; features by commas, by default all other
-    columns. InputError says which option or cell is wrong."""
+    columns. InputError says which argument (after `options`, for a command's) or cell is wrong."""
     if response is None:
-        raise InputError("--response: expected the column of the response, got nothing")
+        raise InputError(f"{options}response: expected the column of the response, got nothing")
     table = read_csv(path)
     names = [n.strip() for n in features.split(",")] if features else [n for n in table.header if n != response]
     if response in names:
-        raise InputError(f"--features: expected columns other than the response, got {response!r}")
+        raise InputError(f"{options}features: expected columns other than the response, got {response!r}")
     y = table.column(response)
     columns = [table.column(name) for name in names]
     return np.array(columns).reshape(len(names), len(y)).T, y, names
 
 
-def read_data(path: str | Path, response: str | None, features: str | None, intercept: bool) -> Data:
+def read_data(
+    path: str | Path, response: str | None, features: str | None = None, intercept: bool = False, options: str = ""
+) -> Data:
     """The same as a law, after a feature that is 1 if `intercept`."""
-    x, y, names = read_columns(path, response, features)
+    x, y, names = read_columns(path, response, features, options)
     if intercept:
         x, names = np.column_stack([np.ones(len(y)), x]), ["intercept", *names]
     if not names:
-        raise InputError("--features: expected at least one feature or --intercept, got none")
+        raise InputError(f"{options}features: expected at least one feature or {options}intercept, got none")
     return Data(x, y, names=tuple(names))
