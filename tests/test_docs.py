@@ -157,6 +157,12 @@ def unknown_names(content: str) -> list[str]:
         if known is None:
             missing.append(f"moe-theory {called}")
             continue
+        if isinstance(known, click.Group) and rest.strip():  # else the group itself is meant
+            called, rest = (*rest.split(maxsplit=1), "", "")[:2]
+            if called not in known.commands:
+                missing.append(f"moe-theory {known.name} {called}")
+                continue
+            known = known.commands[called]
         options = {o for p in known.params if isinstance(p, click.Option) for o in (*p.opts, *p.secondary_opts)}
         if not known.context_settings.get("ignore_unknown_options"):
             missing += [o for o in re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest) if o not in {*options, "--help"}]
@@ -173,8 +179,11 @@ def test_names_options_and_claims_on_a_page_exist(page: Path) -> None:
 
 def test_an_unknown_name_is_found() -> None:
     good = "`mt.EM` `moe-theory verify linear --quick` `refute snr`\n\n    moe-theory snr M \\\n  --json\n"
-    bad = "`mt.Em` `moe-theory verify --fast` `moe-theory prove x` `verify no-claim`"
-    assert unknown_names(good + bad) == ["mt.Em", "--fast", "moe-theory prove", "no-claim"]
+    good += "\n    moe-theory reproduce synthetic --quick\n"
+    bad = "`mt.Em` `moe-theory verify --fast` `moe-theory prove x` `verify no-claim` `moe-theory reproduce all`"
+    bad += " `moe-theory reproduce synthetic --fast`"
+    missing = ["mt.Em", "--fast", "moe-theory prove", "moe-theory reproduce all", "--fast", "no-claim"]
+    assert unknown_names(good + bad) == missing
     assert agree("at 1.00001 in ... s", "at  1.0000\nin 0.3 s")
     assert not agree("at 1.001", "at 1.000")
     assert not agree("at 1.0 and", "at 1.0")

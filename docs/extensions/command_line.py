@@ -40,15 +40,33 @@ def described(command: click.Command, context: click.Context) -> Iterator[nodes.
     yield options
 
 
+def leaves(parent: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
+    """(name, command, its context) of all that are no groups; those of a group by two words."""
+    assert isinstance(parent.command, click.Group)
+    for name, command in parent.command.commands.items():
+        context = click.Context(command, info_name=name, parent=parent)
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {own}", inner, at) for own, inner, at in leaves(context))
+        else:
+            yield name, command, context
+
+
+def slug(name: str) -> str:
+    """Of a command, in a link."""
+    return name.replace(" ", "-")
+
+
 class CommandLine(SphinxDirective):
     """All commands, in the order in which they were added."""
 
     def run(self) -> list[nodes.Node]:
         root = click.Context(cli, info_name="moe-theory")
         sections: list[nodes.Node] = []
-        for name, command in cli.commands.items():
-            section = nodes.section("", nodes.title("", "", nodes.literal(name, name)), ids=[f"moe-theory-{name}"])
-            section.extend(described(command, click.Context(command, info_name=name, parent=root)))
+        for name, command, context in leaves(root):
+            section = nodes.section(
+                "", nodes.title("", "", nodes.literal(name, name)), ids=[f"moe-theory-{slug(name)}"]
+            )
+            section.extend(described(command, context))
             self.state.document.note_explicit_target(section)
             sections.append(section)
         return sections

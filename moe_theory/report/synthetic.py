@@ -79,7 +79,7 @@ def population_figure(tables: Tables) -> Picture:
     betas = sorted({run.beta for run in own if run.law == "population"})
     lines = [(model, law) for model in dict.fromkeys(run.model for run in own) for law in ("sample", "population")]
     picture, axes = panels(
-        len(lines), len(betas), width=PAGE, height=0.6 + 1.5 * len(lines), sharey="row", sharex=False
+        len(lines), len(betas), width=PAGE, height=0.6 + 1.65 * len(lines), sharey="row", sharex=False
     )
     for i, (model, law) in enumerate(lines):
         for j, beta in enumerate(betas):
@@ -90,8 +90,7 @@ def population_figure(tables: Tables) -> Picture:
             axes[i, j].set_xlim(0, end * 1.03 or None)
             if not i:
                 axes[i, j].set_title(f"‖β*‖ = {beta:g}", loc="left", fontsize=8, color=picture.theme.ink)
-            if i == len(lines) - 1:
-                axes[i, j].set_xlabel("iterations")
+            axes[i, j].set_xlabel("iterations")
         axes[i, 0].set_ylabel(f"{model.removeprefix('symmetric-')}, {law}\ngap, nats")
     heading(picture, "Population beside sample: likelihood gap")
     _legend(axes[0, 0], [m for m in METHODS if m in POPULATION], "gap")
