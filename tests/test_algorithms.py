@@ -427,3 +427,27 @@ def test_trace_counts_passes() -> None:
     em = go(mt.EM(model))
     np.testing.assert_array_equal(em, go(mt.EM(model), divergences=False))
     assert np.all(np.diff(em) >= 2)  # the gate's Newton steps
+
+
+def test_seconds_are_of_steps_and_evaluations_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = mt.symmetric_linear()
+    truth = model.theta(beta=[3, 0, 0], w=[0, 1, 0])
+    data = mt.MonteCarlo(model, truth, 200, seed=1).data()
+    clock = [0.0]
+
+    def dear(owner: type, name: str, cost: float) -> None:
+        whole = getattr(owner, name)
+
+        def spend(*given, **named):
+            clock[0] += cost
+            return whole(*given, **named)
+
+        monkeypatch.setattr(owner, name, spend)
+
+    monkeypatch.setattr("moe_theory.algorithms.trace.time.perf_counter", lambda: clock[0])
+    dear(mt.EM, "step", 1.0)
+    dear(mt.EM, "evaluate", 0.1)
+    dear(type(mt.evaluate(model, data, truth)), "dual_norm", 50.0)  # the stopping test
+    trace = mt.run(mt.EM(model), data, truth + 0.1, max_iterations=3)
+    # A step asks once more for the evaluation at θ, which is kept.
+    np.testing.assert_allclose(trace.seconds, 0.1 + 1.2 * np.arange(4), atol=1e-12)

@@ -15,7 +15,7 @@ from moe_theory.analysis.contractions import Curvature
 from moe_theory.analysis.symmetry import nearest
 from moe_theory.errors import InputError
 from moe_theory.experiments import synthetic_cell
-from moe_theory.experiments.curve import clocked, contraction, reached, thinned
+from moe_theory.experiments.curve import contraction, reached, thinned
 from moe_theory.experiments.methods import METHODS, STEPS, best_step
 from moe_theory.experiments.synthetic import Plan, Point, Run, Tables, check_start, curves_beside, synthetic, tables
 from moe_theory.experiments.synthetic_cell import GOAL, start_of, work
@@ -150,14 +150,6 @@ def test_curve_helpers() -> None:
     assert reached([0, 2, 4], [1.0, 0.1, 0.01], 0.1) == 2 and reached([0, 1], [1.0, 0.5], 0.1) == math.inf
     assert contraction(3 * 0.7 ** np.arange(60), 1e-1, 1e-6) == pytest.approx(0.7, rel=1e-12)
     assert math.isnan(contraction([1.0, 0.9, 0.8], 1e-1, 1e-6))
-
-
-def test_seconds_are_of_the_steps_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = mt.symmetric_linear()
-    data, peak = sample(model)
-    ticks = iter(range(100))
-    monkeypatch.setattr("moe_theory.experiments.curve.time.perf_counter", lambda: float(next(ticks)))
-    assert clocked(mt.EM(model), data, peak + 0.1, 4).tolist() == [1, 2, 3, 4, 5]
 
 
 def test_a_curve_by_hand(found: Tables) -> None:

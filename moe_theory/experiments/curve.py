@@ -1,29 +1,12 @@
-"""Curves of runs: the seconds of bare steps, few points that say it all, when a level is reached."""
+"""Curves of runs: few points that say it all, when a level is reached, how fast."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from moe_theory.algorithms.base import Algorithm
-from moe_theory.laws.rows import Law
 from moe_theory.validation import Array
-
-
-def clocked(algorithm: Algorithm, law: Law, start: Array, iterations: int) -> Array:
-    """Seconds until each iterate was known with L and ∇L there, (iterations + 1,), from a run of the steps alone: no
-    stopping test, no divergences. The algorithm is to be a fresh one; the run is to be known to go that far."""
-    clock = time.perf_counter()
-    theta = start
-    algorithm.evaluate(theta, law)
-    seconds = [time.perf_counter() - clock]
-    for _ in range(iterations):
-        theta = algorithm.step(theta, law)
-        algorithm.evaluate(theta, law)
-        seconds.append(time.perf_counter() - clock)
-    return np.array(seconds)
 
 
 def thinned(values: Array, fall: float = 0.4, growth: float = 1.35) -> list[int]:

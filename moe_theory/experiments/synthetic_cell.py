@@ -14,8 +14,8 @@ from moe_theory.analysis.contractions import Curvature
 from moe_theory.analysis.rates import measure_rate, predict_rate
 from moe_theory.analysis.snr import planar_truth
 from moe_theory.analysis.symmetry import distance, nearest
-from moe_theory.errors import InputError, MoeTheoryError
-from moe_theory.experiments.curve import clocked, contraction, reached, thinned
+from moe_theory.errors import InputError
+from moe_theory.experiments.curve import contraction, reached, thinned
 from moe_theory.experiments.methods import METHODS, POPULATION, Method, best_step
 from moe_theory.experiments.synthetic import check_start
 from moe_theory.laws import MonteCarlo, Population
@@ -136,13 +136,7 @@ def _race(
         traces.append((length, trace, field.gaps(trace)[:keep]))
     best = min(range(len(traces)), key=lambda i: _rank(traces[i][1], traces[i][2]))
     for i, (length, trace, gaps) in enumerate(traces):
-        seconds = None
-        if i == best:
-            try:
-                seconds = clocked(method.make(field.model, length), field.law, start, len(gaps) - 1)
-            except MoeTheoryError:  # a run that ended in a step that cannot be had
-                seconds = trace.seconds[: len(gaps)]
-        table.finish(field, kind, method, length, trace, gaps, seconds)
+        table.finish(field, kind, method, length, trace, gaps, best=i == best)
 
 
 def _rank(trace: Trace, gaps: Array) -> tuple[float, float]:
@@ -200,13 +194,13 @@ class _Table:
         length: float,
         trace: Trace,
         gaps: Array,
-        seconds: Array | None = None,
+        best: bool = False,
     ) -> None:
-        """A run's row and, where it has seconds or is on a population, its curve."""
+        """A run's row and, where it has the best step or is on a population, its curve."""
         last = len(gaps) - 1
         passes = trace.passes[: last + 1]
-        shown = seconds is not None or not field.sampled
-        clock = seconds if seconds is not None else np.full(last + 1, np.nan)
+        shown = best or not field.sampled
+        clock = trace.seconds[: last + 1] if best else np.full(last + 1, np.nan)
         thetas = trace.thetas[: last + 1]
         end = _end(trace, gaps, last)
         near = field.apart(thetas[-1], field.peak) <= 0.3 * float(np.linalg.norm(field.peak * field.scale))
