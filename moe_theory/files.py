@@ -41,3 +41,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
+
+
+def remade(option: str, path: Path, content: str) -> str:
+    """A page of ours with what stands between its two marks replaced; InputError for one that has none."""
+    try:
+        page = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{option}: expected a page that can be read, got {path}") from error
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise InputError(f"{option}: expected the marks {BEGIN} and {END} in {path}")
+    return f"{before}{BEGIN}\n{content}\n{END}{after}"

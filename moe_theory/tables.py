@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -54,6 +54,12 @@ def read_rows(path: str | Path, cls: type[Row]) -> list[Row]:
             raise InputError(f"table: expected {len(head)} cells in line {number} of {path}, got {len(line)}")
         made.append(cls(**_read(dict(zip(head, line, strict=True)), columns, path, number)))
     return made
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """As Markdown, a line per row."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _columns(cls: type) -> dict[str, Callable[[str], Any]]:

@@ -19,7 +19,8 @@ from moe_theory.experiments.fashion import DATASETS, TABLES, Found, Plan, data_o
 from moe_theory.experiments.fashion_cost import Floor, floor
 from moe_theory.experiments.fashion_methods import CONTESTANTS, EVALUATIONS
 from moe_theory.experiments.fashion_summary import Line, in_words, lines
-from moe_theory.files import check_ours, check_writable, write_atomically
+from moe_theory.files import check_ours, check_writable, remade, write_atomically
+from moe_theory.tables import markdown_table
 from moe_theory.validation import whole_number
 
 DEFAULTS = Plan()
@@ -41,11 +42,18 @@ MARKS = {"runs": "run,method,start,", "steps": "run,iteration,passes,", "seen": 
 @click.option("--quick", is_flag=True, help="Three methods, two starts, one seed, 60 passes.")
 @click.option("--table", "table_dir", help="No run: draw the figures from the tables in this folder.")
 @click.option("--out", "out_name", help="Write the tables (runs.csv, steps.csv, seen.csv) and the figures here.")
+@click.option("--markdown", "page", help="Make the measured part of this page, between its two marks, anew.")
 @click.option("--store", help="Keep every finished run in this file (and one that ends in .tuning), and go on from it.")
 @click.option("--jobs", type=int, default=1, show_default=True, help="Processes; more than one blur the seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def fashion(
-    table_dir: str | None, out_name: str | None, store: str | None, jobs: int, as_json: bool, **options: Any
+    table_dir: str | None,
+    out_name: str | None,
+    page: str | None,
+    store: str | None,
+    jobs: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """EM against gradients on altered images (arXiv 2411.06056, Section 6).
 
@@ -61,6 +69,9 @@ def fashion(
     plan = None if table_dir is not None else _plan(**options)
     for name in [store, f"{store}.tuning"] if store is not None else []:
         check_writable("--store", Path(name))
+    if page is not None:
+        check_writable("--markdown", Path(page))
+        remade("--markdown", Path(page), "")  # what is wrong with it is said before the run
     folder = out_folder("--out", out_name) if out_name is not None else None
     for name in TABLES if folder is not None else ():
         check_ours("--out", Path(str(folder)) / f"{name}.csv", MARKS[name])
@@ -72,6 +83,8 @@ def fashion(
         cost = floor(data_of(plan))
     files = _write(folder, found, options["dataset"]) if folder is not None else []
     told = lines(found, AT)
+    if page is not None:
+        write_atomically(Path(page), remade("--markdown", Path(page), markdown_table(*in_words(told))).encode())
     command = _command(given, table_dir)
     if as_json:
         print_json(_report(plan, found, told, cost, files, command))

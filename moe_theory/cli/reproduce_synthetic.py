@@ -16,8 +16,8 @@ from moe_theory.errors import InputError
 from moe_theory.experiments.methods import METHODS
 from moe_theory.experiments.synthetic import Plan, Tables, curves_beside
 from moe_theory.experiments.synthetic import synthetic as run_all
-from moe_theory.experiments.synthetic_summary import Summary, best_methods, rewritten, summarise
-from moe_theory.files import check_ours, check_writable, write_atomically
+from moe_theory.experiments.synthetic_summary import Summary, best_methods, markdown, summarise
+from moe_theory.files import check_ours, check_writable, remade, write_atomically
 from moe_theory.validation import whole_number
 
 QUICK = Plan(betas=(4.0,), seeds=1, starts=("near", "1"), rows=1000, dimension=3, passes=150, population=6, nats=7.0)
@@ -74,7 +74,7 @@ def synthetic(
         check_writable("--store", Path(store))
     if page is not None:
         check_writable("--markdown", Path(page))
-        _rewritten(page, [])  # what is wrong with it is said before the run
+        remade("--markdown", Path(page), "")  # what is wrong with it is said before the run
     folder = out_folder("--out", out_name) if out_name is not None else None
     if folder is not None:
         check_ours("--out", folder / TABLE, MARK)
@@ -90,7 +90,7 @@ def synthetic(
     files = _write(folder, tables) if folder is not None else []
     rows = summarise(tables)
     if page is not None:
-        write_atomically(Path(page), _rewritten(page, rows).encode())
+        write_atomically(Path(page), remade("--markdown", Path(page), markdown(rows)).encode())
     command = _command(given, table_file)
     if as_json:
         print_json(_report(plan, tables, rows, files, command))
@@ -113,15 +113,6 @@ def _plan(quick: bool, model: str | None, snr: str | None, starts: str | None, *
         changes["starts"] = tuple(kind.strip() for kind in starts.split(","))
     try:
         return replace(plan, **changes)
-    except InputError as error:
-        raise InputError(f"--{error}") from error
-
-
-def _rewritten(page: str, rows: list[Summary]) -> str:
-    try:
-        return rewritten(Path(page).read_text(encoding="utf-8"), rows)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--markdown: expected a page that can be read, got {page}") from error
     except InputError as error:
         raise InputError(f"--{error}") from error
 

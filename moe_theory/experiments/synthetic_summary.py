@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moe_theory.errors import InputError
 from moe_theory.experiments.methods import METHODS
 from moe_theory.experiments.synthetic import Point, Run, Tables
-
-BEGIN, END = "<!-- measured -->", "<!-- /measured -->"  # of what is made anew in a page
+from moe_theory.tables import markdown_table
 
 
 @dataclass(frozen=True)
@@ -119,21 +117,12 @@ def markdown(rows: Sequence[Summary]) -> str:
     for model in dict.fromkeys(row.model for row in rows if row.law == "sample"):
         own = {(row.method, row.beta): row for row in rows if (row.law, row.model) == ("sample", model)}
         betas = sorted({beta for _, beta in own})
-        lines = [[model, *(f"‖β*‖ = {beta:g}" for beta in betas)], ["---"] * (1 + len(betas))]
-        for name, method in METHODS.items():
-            cells = [_cell(own[name, beta]) if (name, beta) in own else "–" for beta in betas]
-            lines.append([method.label, *cells])
-        made.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+        lines = [
+            [method.label, *(_cell(own[name, beta]) if (name, beta) in own else "–" for beta in betas)]
+            for name, method in METHODS.items()
+        ]
+        made.append(markdown_table([model, *(f"‖β*‖ = {beta:g}" for beta in betas)], lines))
     return "\n\n".join(made)
-
-
-def rewritten(page: str, rows: Sequence[Summary]) -> str:
-    """The page with what stands between its two marks made anew; InputError without them."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise InputError(f"markdown: expected the marks {BEGIN} and {END} in the page")
-    return f"{before}{BEGIN}\n{markdown(rows)}\n{END}{after}"
 
 
 def _cell(row: Summary) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from moe_theory.gridlock.intervals import clustered
 from moe_theory.gridlock.methods import METHODS, Outcome
-from moe_theory.tables import read_rows, write_rows
+from moe_theory.tables import markdown_table, read_rows, write_rows
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ def markdown(rows: Sequence[Summary]) -> str:
 def _lines(
     by_size: Mapping[tuple[int, int, int], Mapping[str, Summary]], methods: list[str], show: Callable[[Summary], str]
 ) -> str:
-    lines = [["k", "d", "n", *(METHODS[m].label for m in methods)], ["---"] * (3 + len(methods))]
-    for (k, d, n), own in by_size.items():
-        lines.append([str(k), str(d), f"{n:,}", *(show(own[m]) if m in own else "–" for m in methods)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    rows = [
+        [str(k), str(d), f"{n:,}", *(show(own[m]) if m in own else "–" for m in methods)]
+        for (k, d, n), own in by_size.items()
+    ]
+    return markdown_table(["k", "d", "n", *(METHODS[m].label for m in methods)], rows)
