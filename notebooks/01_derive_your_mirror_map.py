@@ -136,9 +136,9 @@ mt.table(["model", "what stands in its way"], [(m.name, mt.why_not(m)) for m in 
 #
 # **Try it yourself.** Change an expert above and run again; or `moe-theory derive
 # FILE.py:NAME` on a declaration of your own. **Limits.** A real response needs normal
-# experts, a count Poisson ones, if the law is to be checked and integrated (of any
-# other real response the normalising constant is taken at your word); with finitely
-# many responses any experts will do.
+# experts, a count Poisson ones, if the law is to be checked exactly and integrated (of
+# any other real response the normalising constant is checked by quadrature, where that
+# can tell); with finitely many responses any experts will do.
 #
 # **Where it is proved.** `moe-theory verify exponential-family mirror-map-convex
 # kl-is-bregman fisher-identity information-split`; for curved models

@@ -30,7 +30,7 @@ class Contestant:
 
 
 # In units of 1/Λ, Λ the largest eigenvalue of Böhning's bound: below 2 a step of gradient descent never raises L.
-STEPS = (4.0, 12.0, 24.0, 36.0, 48.0, 72.0)
+STEPS = (12.0, 24.0, 36.0, 48.0, 64.0)
 
 CONTESTANTS: dict[str, Contestant] = {
     "em": Contestant(
@@ -61,14 +61,14 @@ CONTESTANTS: dict[str, Contestant] = {
     "sgd": Contestant(
         f"SGD, momentum {MOMENTUM:g}, batches of 64",
         lambda m, p, s, seed: StochasticGradient(m, s, 64, seed, "sgd", MOMENTUM, p),
-        (0.001, 0.003, 0.01, 0.03),
+        (0.001, 0.003, 0.01),
         "rate",
         share=0.2,
     ),
     "adam": Contestant(
         "Adam, batches of 64",
         lambda m, p, s, seed: StochasticGradient(m, s, 64, seed, "adam", penalty=p),
-        (0.0003, 0.001, 0.003, 0.01),
+        (0.0001, 0.0003, 0.001),
         "rate",
         share=0.2,
     ),

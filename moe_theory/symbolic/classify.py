@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations_with_replacement
 
+import mpmath
 import sympy as sp
 
 from moe_theory.errors import DerivationError, NotExponentialFamilyError
 from moe_theory.model import RESPONSE, Counts, Model, Values
 from moe_theory.symbolic.expectation import poisson_laws
-from moe_theory.symbolic.identities import prove_zero
+from moe_theory.symbolic.identities import exact_form, prove_zero
+
+SURE = 1e-9  # of a quadrature's own error, from which on it decides
 
 
 def require_exponential_family(model: Model) -> None:
@@ -35,7 +38,7 @@ def require_exponential_family(model: Model) -> None:
 
 def require_probability_law(model: Model) -> None:
     """DerivationError unless the gate sums to 1, and so do experts of a finite response; normal experts have the
-    normal constant and a negative quadratic term; experts of counts are Poisson."""
+    normal constant and a negative quadratic term; experts of counts are Poisson. Other densities are integrated."""
     if isinstance(model.response, Counts):
         poisson_laws(model)
     total = sp.Add(*(sp.exp(e) for e in model.log_gate)) - 1
@@ -58,11 +61,27 @@ def require_probability_law(model: Model) -> None:
                 log_constant = sp.expand_log(sp.log(-c / sp.pi) / 2, force=True)
                 normalised = prove_zero(sp.expand(expert.subs(RESPONSE, 0) - log_constant - b**2 / (4 * c))).proved
         else:
-            continue
+            normalised = _integrates(model, expert)
         if not normalised:
             raise DerivationError(
                 f"model {model.name!r}: expected Σ_y or ∫ p(y|x,z) dy = 1, got log p(y|x, z={z}) = {expert}"
             )
+
+
+def _integrates(model: Model, expert: sp.Expr) -> bool:
+    """False where quadrature at a point of the predictors is sure that ∫ p(y|x,z) dy is not 1; where it is not sure (a
+    kink, a heavy tail) the declaration is taken at its word."""
+    density = sp.lambdify([RESPONSE, *model.symbols], exact_form(sp.exp(expert)), "mpmath")
+    point = [mpmath.mpf(3 * i % 7 - 3) / 10 for i in range(1, 1 + len(model.symbols))]
+    at = lambda y: density(mpmath.mpf(y), *point)
+    nodes = [-30, -8, -4, -2, -1, 0, 1, 2, 4, 8, 30]
+    try:
+        if max(abs(at(nodes[0])), abs(at(nodes[-1]))) > SURE:  # there is more outside
+            return True
+        value, error = mpmath.quad(at, nodes, error=True, maxdegree=7)
+    except (ArithmeticError, ValueError, TypeError):
+        return True
+    return not (error < SURE and abs(value - 1) > 1000 * SURE)
 
 
 def curvature_obstruction(model: Model) -> str | None:
