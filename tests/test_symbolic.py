@@ -234,12 +234,25 @@ def test_curved_families_are_derived_as_far_as_they_go(model: Model) -> None:
         lambda: declared(lambda y, z, beta: -((y - z * beta) ** 2) / 2),  # no constant
         lambda: declared(lambda y, z, beta: y * z * beta, response=Values((-1, 1))),
         lambda: declared(lambda y, z, beta: log_normal(y, z * beta), gate=lambda z, w: (z + 1) / 2 * w),
+        lambda: declared(lambda y, z, beta: y * z * beta - y**4),
     ],
-    ids=["sign", "constant", "expert", "gate"],
+    ids=["sign", "constant", "expert", "gate", "quartic"],
 )
 def test_what_is_no_probability_law_is_refused(model: Callable[[], Model]) -> None:
     with pytest.raises((DerivationError, InputError), match=r"mine|gate|expert"):
         _ = derive(model()).mirror_map
+
+
+def test_densities_that_are_not_normal_are_integrated_where_quadrature_can_tell() -> None:
+    """The hyperbolic secant integrates to 1; of a law with a kink or a heavy tail the declaration is trusted."""
+    for log_density in (
+        lambda y, z, beta: -sp.log(2 * sp.cosh(sp.pi * y / 2)),
+        lambda y, z, beta: -sp.Abs(y) - sp.log(2),
+        lambda y, z, beta: -sp.log(sp.pi * (1 + y**2)),
+    ):
+        assert derive(declared(log_density)) is not None
+    with pytest.raises(DerivationError, match="expected Σ_y or ∫ p"):
+        derive(declared(lambda y, z, beta: -sp.log(3 * sp.cosh(sp.pi * y / 2))))
 
 
 # The prover ---------------------------------------------------------------------------------------------------------
