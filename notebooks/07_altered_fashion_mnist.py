@@ -88,7 +88,7 @@ pictures.experts_figure(found)
 
 # %% [markdown]
 # ## The real data
-# The same on 60,000 + 10,000 images took REALTIME: `moe-theory reproduce fashion`.
+# The same on 60,000 + 10,000 images takes 40 minutes: `moe-theory reproduce fashion`.
 # Its tables lie beside the documentation; figures are drawn from them.
 
 # %%

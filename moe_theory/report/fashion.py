@@ -89,10 +89,10 @@ def curves_figure(found: Found, start: str, name: str) -> Picture:
             style.names(axes, x=unit if score == "cross_entropy" else "", y=label if axis == "passes" else "")
         row[0].set_ylim(*((0.0, 1.0) if score == "accuracy" else (0.0, 2.6)))
     made[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    seeds = len({run.seed for run in runs if run.method != "em"} or {run.seed for run in runs})
-    style.heading(
-        picture, f"Altered {name}, {STARTS[start]} start: means over {seeds} seeds, bands from least to largest"
-    )
+    counts = sorted({sum(run.method == method for run in runs) for method in {run.method for run in runs}})
+    many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    told = f"{STARTS[start]} start: means over {many} runs, bands from least to largest"
+    style.heading(picture, f"Altered {name}, {told}")
     style.legend(made[0, 0], columns=3)
     picture.rows = {"runs": found.runs, "steps": found.steps}
     return picture
