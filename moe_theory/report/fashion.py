@@ -151,13 +151,15 @@ def starts_figure(found: Found, name: str) -> Picture:
         axes.set_xticks(range(len(methods)), methods, rotation=60, ha="right", rotation_mode="anchor")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         style.title(axes, STARTS[kind])
+        style.names(axes, x="method")
     style.names(made[0, 0], y="test accuracy at the end")
+    style.legend(made[0, 0], columns=2)
     if shown is not None:
         bar = picture.colorbar(shown, ax=made[0].tolist(), pad=0.01, aspect=30)
         bar.set_label("gate's accuracy on inversions", color=picture.theme.ink, fontsize=style.TEXT)
         bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         style.ink(bar.ax)
-    style.heading(picture, f"Altered {name}: every run's end; dotted: the oracle, and (thicker) one regression")
+    style.heading(picture, f"Altered {name}: where every run ends")
     picture.rows = {"runs": found.runs}
     return picture
 
@@ -210,6 +212,7 @@ def gate_figure(found: Found) -> Picture:
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         style.title(axes, title)
         style.names(axes, x="share the gate hands to expert 2")
+    style.names(made[0, 0], y="class")
     made[0, 0].invert_yaxis()
     style.legend(made[0, 0], columns=2)
     picture.rows = {"runs": found.runs, "seen": found.pictured().seen}
@@ -232,7 +235,7 @@ def experts_figure(found: Found) -> Picture:
                 _show(axes, mean, 0.0, 255.0)
                 axes.set_xlabel(f"{100 * np.mean(shares):.0f}%", labelpad=1.5)
                 if 2 * i + expert == 1:
-                    axes.set_title(label, fontsize=style.SMALL - 0.8, color=picture.theme.ink, pad=3)
+                    axes.set_title(label, fontsize=7.0, color=picture.theme.ink, pad=3)
         made[2 * i, 0].set_ylabel(f"{title.split(':')[0]}\nexpert 1")
         made[2 * i + 1, 0].set_ylabel("expert 2")
     style.heading(picture, "What each expert sees: mean image the gate hands to it, and its share of the class")
@@ -244,6 +247,7 @@ def _show(axes: Axes, pixels: np.ndarray, black: float, white: float) -> None:
     """One image."""
     axes.imshow(pixels, cmap="gray", vmin=black, vmax=white, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
+    axes.tick_params(labelleft=False, labelbottom=False)
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
