@@ -16,6 +16,7 @@ from moe_theory.cli.common import console, image, out_folder, print_json, progre
 from moe_theory.errors import InputError
 from moe_theory.experiments.altered import STARTS
 from moe_theory.experiments.fashion import DATASETS, TABLES, Found, Plan, data_of, reproduce
+from moe_theory.experiments.fashion_cell import images
 from moe_theory.experiments.fashion_cost import Floor, floor
 from moe_theory.experiments.fashion_methods import CONTESTANTS, EVALUATIONS
 from moe_theory.experiments.fashion_summary import Line, in_words, lines
@@ -67,6 +68,8 @@ def fashion(
         other = next((key for key in given if key != "dataset"), "store").replace("_", "-")
         raise InputError(f"--table: expected no option of a run beside it, got --{other}")
     plan = None if table_dir is not None else _plan(**options)
+    if plan is not None:
+        images(plan.dataset, plan.folder, plan.rows)  # what is wrong with the files is said before anything is made
     for name in [store, f"{store}.tuning"] if store is not None else []:
         check_writable("--store", Path(name))
     if page is not None:

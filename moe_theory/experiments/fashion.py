@@ -12,7 +12,7 @@ import numpy as np
 
 from moe_theory.errors import InputError
 from moe_theory.experiments.altered import STARTS, Altered
-from moe_theory.experiments.fashion_cell import Run, Seen, Step, altered, images, work
+from moe_theory.experiments.fashion_cell import Run, Seen, Step, altered, work
 from moe_theory.experiments.fashion_methods import CONTESTANTS
 from moe_theory.sweeps import sweep
 from moe_theory.tables import read_rows, write_rows
@@ -181,7 +181,6 @@ def reproduce(
     store: two JSON-lines files of that name (the second ends in .tuning) from which an interrupted experiment goes on.
     finished: told (number of runs done, number of runs in all, the run) after each.
     """
-    images(plan.dataset, plan.folder, plan.rows)  # what is wrong with the files is said at once
     tried = plan.tuning()
     count = len(tried) + len(plan.cells({}))
     done = 0
