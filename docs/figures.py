@@ -29,10 +29,9 @@ from moe_theory.report.gridlock import gridlock_figure
 from moe_theory.report.mixture import (
     MixtureCurve,
     MixtureShare,
-    MixtureTable,
     MixtureWords,
     draw_mixture,
-    mixture_table,
+    mixture_tables,
 )
 from moe_theory.report.recovery import RegressorPoint, SpectrumPoint, draw_recovery, recovery_points
 from moe_theory.report.style import Picture
@@ -88,8 +87,7 @@ def mixture() -> list[Table]:
     first = rng.random(700) < 1 / (1 + np.exp(-4 * dose))
     y = np.where(first, 2 * dose + 0.2 * rng.standard_normal(700), 1 - dose + 0.4 * rng.standard_normal(700))
     fit = mt.fit_mixture(dose[:, None], y, k=2, names=["dose"])
-    table = mixture_table(fit, title="Two linear experts under a softmax gate: 700 rows by responsibility")
-    return [list(table.shares), list(table.curves), [table.words]]
+    return list(mixture_tables(fit, title="Two linear experts under a softmax gate: 700 rows by responsibility"))
 
 
 def recovery() -> list[Table]:
@@ -119,7 +117,7 @@ FIGURES = {
             (TABLES / "mixture-curves.csv", MixtureCurve),
             (TABLES / "mixture-words.csv", MixtureWords),
         ),
-        lambda shares, curves, words: draw_mixture(MixtureTable(shares, curves, words[0])),
+        draw_mixture,
         mixture,
     ),
     "recovery": Drawn(

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from moe_theory.recovery.recover import recover
     from moe_theory.recovery.result import Recovery
     from moe_theory.report.certificate import certificate_figure
+    from moe_theory.report.drawing import save_figure
     from moe_theory.report.figures import rate_figure
     from moe_theory.report.interactive import slider
     from moe_theory.report.landscape import landscape_figure
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from moe_theory.report.maps import asymptote_figure, phase_map
     from moe_theory.report.mixture import mixture_figure
     from moe_theory.report.recovery import recovery_figure
+    from moe_theory.report.redraw import redraw
     from moe_theory.report.themes import set_theme, theme
     from moe_theory.symbolic.derive import Derivation, derive, why_not
     from moe_theory.zoo import (
@@ -122,12 +124,14 @@ _HOME = {
     "moe_theory.operators": "bregman complete_information gradient kl majoriser mirror_map missing_information"
     " missing_information_matrix objective observed_information",
     "moe_theory.report.certificate": "certificate_figure",
+    "moe_theory.report.drawing": "save_figure",
     "moe_theory.report.figures": "rate_figure",
     "moe_theory.report.interactive": "slider",
     "moe_theory.report.landscape": "landscape_figure",
     "moe_theory.report.listing": "audit_table table verdict_table",
     "moe_theory.report.mixture": "mixture_figure",
     "moe_theory.report.recovery": "recovery_figure",
+    "moe_theory.report.redraw": "redraw",
     "moe_theory.report.themes": "set_theme theme",
     "moe_theory.report.maps": "asymptote_figure phase_map",
     "moe_theory.atoms": "expit log_expit log_normal softplus",

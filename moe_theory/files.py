@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from moe_theory.errors import InputError
+
+IMAGES = (".png", ".svg", ".pdf")
+MARK = "moe_theory figure"  # the key that a figure's table begins with
+
+
+def table_path(path: str | Path) -> Path:
+    """Where the table of a figure's file lies: fit.png.json of fit.png."""
+    path = Path(path)
+    return path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
 
 
 def check_ours(option: str, path: Path, mark: str) -> None:
     """InputError where there is a file that another program, or a person, wrote: without `mark` in it."""
     if path.is_file() and mark.encode() not in path.read_bytes():
         raise InputError(
-            f"{option}: expected no {path.name} in {path.parent} but our own, there is another's: name another folder"
+            f"{option}: expected no {path.name} in {path.parent} but our own, there is another's: choose another place"
         )
 
 
@@ -26,6 +36,15 @@ def check_writable(option: str, path: Path) -> None:
         raise InputError(f"{option}: expected an ordinary file, got {path}")
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{option}: expected a file in a writable folder, got {path}")
+
+
+def check_figure(option: str, path: Path) -> None:
+    """InputError unless a figure can be written at `path`, and its table beside it over nobody else's file."""
+    if path.suffix.lower() not in IMAGES:
+        raise InputError(f"{option}: expected a .png, .svg or .pdf file, got {str(path)!r}")
+    for file in (path, table_path(path)):
+        check_writable(option, file)
+    check_ours(option, table_path(path), MARK)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -41,6 +60,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Several files, each whole or not at all."""
+    for path, content in contents.items():
+        write_atomically(path, content)
 
 
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"

@@ -6,7 +6,7 @@ and free of warnings for predictors up to ±800.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -188,17 +188,23 @@ class Kernels:
 
     @cached_property
     def estep(self) -> Compiled:
-        """(y, *eta) -> log p(y|x), E[s|x,y] (m), then `varying_parts`: all that an EM step needs, computed together.
+        """(y, *eta) -> log p(y|x), E[s|x,y] (m), then `varying_parts`: all that an EM step needs, computed together."""
+        return self._with_density(self._varying_expressions)
 
-        log p(y|x) = log p(y,z|x) - log P(z|x,y) for every z; the likeliest label loses nothing.
-        """
+    @cached_property
+    def first_order(self) -> Compiled:
+        """(y, *eta) -> log p(y|x), E[s|x,y] (m), then ∇A_x (m): what a gradient needs."""
+        return self._with_density(self.theory.mean)
+
+    def _with_density(self, others: Iterable[sp.Expr]) -> Compiled:
+        """log p(y|x) = log p(y,z|x) - log P(z|x,y) of any z (the likeliest loses nothing), E[s|x,y], others."""
         t = self.theory
         top, share = self.model.log_joint[0], t.posterior[0]
         for joint, posterior in zip(self.model.log_joint[1:], t.posterior[1:], strict=True):
             top, share = larger(top, joint), larger(share, posterior)
         log_density = top - sp.log(share)
         arguments = (RESPONSE, *self.model.symbols)
-        return Compiled(arguments, [log_density, *t.expected_statistic, *self._varying_expressions], sharing=True)
+        return Compiled(arguments, [log_density, *t.expected_statistic, *others], sharing=True)
 
     def log_density(self, y: Array, eta: Sequence[Array] | Array) -> Array:
         """log p(y|x), (n,), relatively accurate also where p is near 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -56,6 +57,25 @@ def read_rows(path: str | Path, cls: type[Row]) -> list[Row]:
     return made
 
 
+def to_columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """Rows of one class as plain lists by name, for JSON: None for nan, "inf" and "-inf"; {} of no rows."""
+    return {name: [_plain(getattr(row, name)) for row in rows] for name in (_columns(type(rows[0])) if rows else ())}
+
+
+def from_columns(columns: Any, cls: type[Row], where: str) -> list[Row]:
+    """What `to_columns` made; InputError names `where` it was not that."""
+    kinds = get_type_hints(cls)
+    if columns == {}:
+        return []
+    if not isinstance(columns, dict) or set(columns) != set(_columns(cls)):
+        raise InputError(f"table: expected the columns {', '.join(_columns(cls))} in {where}, got others")
+    lengths = {len(values) if isinstance(values, list) else -1 for values in columns.values()}
+    if len(lengths) > 1 or -1 in lengths:
+        raise InputError(f"table: expected columns of one length in {where}, got others")
+    found = {name: [_cell(value, kinds[name], f"{where}, {name}") for value in columns[name]] for name in columns}
+    return [cls(**dict(zip(found, cells, strict=True))) for cells in zip(*found.values(), strict=True)]
+
+
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """As Markdown, a line per row."""
     lines = [headings, ["---"] * len(headings), *rows]
@@ -80,6 +100,23 @@ def _written(value: Any, digits: int | None) -> str:
     if isinstance(plain, float):
         return repr(plain) if digits is None else f"{plain:.{digits}g}"
     return str(plain)
+
+
+def _plain(value: Any) -> Any:
+    plain = value.item() if hasattr(value, "item") else value
+    if not isinstance(plain, float) or math.isfinite(plain):
+        return plain
+    return None if math.isnan(plain) else str(plain)
+
+
+def _cell(value: Any, kind: Any, where: str) -> Any:
+    """A cell of a column."""
+    if kind is float and value in (None, "inf", "-inf"):
+        return float(value or "nan")
+    right = (int, float) if kind is float else kind
+    if not isinstance(value, right) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"table: expected {kind.__name__} in {where}, got {value!r}")
+    return float(value) if kind is float else value
 
 
 def _read(cells: dict[str, str], columns: dict[str, Callable[[str], Any]], path: Any, line: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import sympy as sp
 from matplotlib.axes import Axes
 
 from moe_theory.report import style
+from moe_theory.report.drawing import drawing
 from moe_theory.report.style import Picture
 from moe_theory.validation import Array
 from proofs_checks.gru_gap import TANH, gap_at
@@ -80,10 +81,10 @@ def gap_figure() -> Picture:
     return draw_gap(chord_points(), gap_points())
 
 
+@drawing("gru-gap", chord=ChordPoint, gaps=GapPoint)
 def draw_gap(chord: Sequence[ChordPoint], gaps: Sequence[GapPoint]) -> Picture:
     """The figure of such tables."""
     picture, panels = style.panels(1, 2, width=style.PAGE, height=3.5, width_ratios=(1, 1.1))
-    picture.rows = {"chord": list(chord), "gaps": list(gaps)}
     _draw_chord(panels[0, 0], chord)
     _draw_growth(panels[0, 1], gaps)
     return picture

@@ -132,7 +132,7 @@ def test_all_kernels_are_finite_and_quiet_at_the_extremes(case: Case, n: int) ->
     for _ in range(15):
         eta = rng.choice(corners, (len(case.model.names), n))
         y = rng.choice(np.array(case.model.response.values if case.finite else corners, dtype=float), n)
-        for name in (*KERNELS, "posterior_step", "varying_parts", "estep", "logit_coefficients"):
+        for name in (*KERNELS, "posterior_step", "varying_parts", "estep", "first_order", "logit_coefficients"):
             kernel = getattr(k, name)
             with np.errstate(all="raise", under="ignore"):
                 values = kernel(*arguments(kernel, case, y, eta))
@@ -172,6 +172,9 @@ def test_the_fused_kernels_agree_with_the_single_ones(case: Case) -> None:
     parts = k.varying_parts(*eta)
     estep = k.estep(y, *eta)
     near(estep[1:], np.vstack([target, parts]))
+    first_order = k.first_order(y, *eta)
+    near(first_order[1:], np.vstack([target, k.mean(*eta)]))
+    near(first_order[0], estep[0])
     # Absolutely accurate only: it is there to be summed.
     np.testing.assert_allclose(estep[0], k.log_density(y, eta), rtol=1e-13, atol=1e-13)
     labels = len(model.latent)

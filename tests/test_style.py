@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,13 +22,13 @@ import moe_theory as mt
 from moe_theory.analysis.snr import Map, Point
 from moe_theory.errors import InputError
 from moe_theory.report import style
-from moe_theory.report.figures import OrderPoint, RacePoint, draw_order, draw_race, race_figure, race_points
-from moe_theory.report.maps import AsymptotePoint, MapPoint, asymptote_figure, draw_asymptotes, draw_map, phase_map
+from moe_theory.report.figures import race_figure, race_points
+from moe_theory.report.maps import asymptote_figure, phase_map
 from moe_theory.report.style import COLUMN, PAGE, Picture
 from moe_theory.report.svg import on_dark
 from moe_theory.report.themes import DARK, LIGHT, Theme, current
 from moe_theory.tables import read_rows, write_rows
-from proofs_checks.gru_figure import ChordPoint, GapPoint, draw_gap, gap_figure
+from proofs_checks.gru_figure import gap_figure
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,14 +85,6 @@ FIGURES: dict[str, Callable[[], Picture]] = {
     "map": lambda: phase_map(hand_made()),
     "asymptotes": lambda: asymptote_figure(hand_made(), 1.0, 30.0),
     "gru": gap_figure,
-}
-# Each from its own rows alone.
-AGAIN: dict[str, Callable[[dict[str, Any]], Picture]] = {
-    "race": lambda rows: draw_race(rows["race"], "A race"),
-    "order": lambda rows: draw_order(rows["order"], "An order", "rows $n$", "error", "as predicted"),
-    "map": lambda rows: draw_map(rows["map"]),
-    "asymptotes": lambda rows: draw_asymptotes(rows["asymptotes"], "again"),
-    "gru": lambda rows: draw_gap(rows["chord"], rows["gaps"]),
 }
 
 
@@ -331,19 +322,6 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 # Made again ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", AGAIN)
-def test_a_figure_is_made_again_from_its_rows(made: dict[str, Picture], name: str, tmp_path: Path) -> None:
-    read: dict[str, Any] = {}
-    for part, rows in made[name].rows.items():
-        assert type(rows[0]) in (RacePoint, OrderPoint, MapPoint, AsymptotePoint, ChordPoint, GapPoint)
-        write_rows(tmp_path / f"{part}.csv", rows)
-        read[part] = read_rows(tmp_path / f"{part}.csv", type(rows[0]))
-    again = AGAIN[name](read)
-    for (kind, before), (same, after) in zip(drawn(made[name]), drawn(again), strict=True):
-        assert kind == same
-        np.testing.assert_array_equal(before, after)
 
 
 @pytest.mark.parametrize("name", ["rate", "mixture", "recovery"])

@@ -14,9 +14,9 @@ from moe_theory.certificates.certificate import Certificate
 from moe_theory.certificates.make import certify as make
 from moe_theory.certificates.region import Shape
 from moe_theory.certificates.rounding import at_least, at_most
-from moe_theory.cli.common import IMAGES, console, image, load_model, own_files, print_json, progress_bar
+from moe_theory.cli.common import console, load_model, own_files, print_json, progress_bar
 from moe_theory.datasets.columns import read_data
-from moe_theory.files import check_ours, write_atomically
+from moe_theory.files import IMAGES, check_ours, write_all, write_atomically
 from moe_theory.laws import Data
 
 FILES: dict[str, tuple[str, ...]] = {"out": (".json",), "page": (".html",), "figure": IMAGES}
@@ -97,6 +97,7 @@ def _write(certificate: Certificate, data: Data, files: dict[str, Path], name: s
     if "page" in files or "figure" in files:
         from moe_theory.certificates.curve import POINTS, radius_curve
         from moe_theory.report.certificate import certificate_figure, certificate_page
+        from moe_theory.report.drawing import figure_files
 
         bar, task = progress_bar(POINTS)
         with bar:
@@ -104,7 +105,7 @@ def _write(certificate: Certificate, data: Data, files: dict[str, Path], name: s
             curve = radius_curve(data, certificate, progress=lambda done: bar.update(task, completed=done))
         if "figure" in files:
             figure = certificate_figure(curve, f"{certificate.model.name} on {name}")
-            write_atomically(files["figure"], image(figure, files["figure"]))
+            write_all(figure_files(figure, files["figure"]))
         if "page" in files:
             write_atomically(files["page"], certificate_page(certificate, curve, name).encode())
     if "out" in files:

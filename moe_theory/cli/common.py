@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -16,15 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from moe_theory.errors import InputError
-from moe_theory.files import check_writable
+from moe_theory.files import IMAGES, check_figure, check_writable
 from moe_theory.model import Model
 from moe_theory.validation import Array, real_array
 from moe_theory.zoo import by_name
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-IMAGES = (".png", ".svg", ".pdf")
 WIDTH = 110  # of tables where there is no terminal to ask
 
 
@@ -78,19 +73,12 @@ def own_files(
         if allowed and path.suffix.lower() not in allowed:
             listed = " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
             raise InputError(f"{option}: expected a {listed} file, got {text!r}")
-        check_writable(option, path)
+        (check_figure if allowed == IMAGES else check_writable)(option, path)
         if path.resolve() in taken:
             raise InputError(f"{option}: expected a file of its own, got {taken[path.resolve()]}, {text!r}")
         taken[path.resolve()] = "another option's"
         found[name] = path
     return found
-
-
-def image(figure: Figure, path: str | Path) -> bytes:
-    """The figure in the format that the path's ending names."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(path).suffix[1:].lower(), dpi=300)
-    return buffer.getvalue()
 
 
 def numbers(name: str, text: str) -> list[float]:

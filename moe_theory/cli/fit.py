@@ -13,12 +13,12 @@ import numpy as np
 from rich import box
 from rich.table import Table as Sheet
 
-from moe_theory.cli.common import IMAGES, console, image, own_files, print_json, progress_bar
+from moe_theory.cli.common import console, own_files, print_json, progress_bar
 from moe_theory.cli.fit_table import Made, by_columns, by_formula
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Penalty
-from moe_theory.files import write_atomically
+from moe_theory.files import IMAGES, write_all
 from moe_theory.mixture.fit import STARTS, TOLERANCE, MixtureFit, fit_problem
 from moe_theory.mixture.formula import FormulaFit
 from moe_theory.mixture.problem import INTERCEPT
@@ -209,14 +209,14 @@ def _show(best: MixtureFit | None, found: dict[str, Any]) -> None:
 
 def _write(best: MixtureFit, terms: Terms | None, files: dict[str, Path]) -> None:
     """All that was asked for; made first, so that nothing is left half done."""
-    contents = {}
+    contents: dict[Path, bytes] = {}
     if "figure" in files:
+        from moe_theory.report.drawing import figure_files
         from moe_theory.report.mixture import mixture_figure
 
-        contents[files["figure"]] = image(
-            mixture_figure(best if terms is None else FormulaFit(best, terms)), files["figure"]
-        )
+        contents |= figure_files(mixture_figure(best if terms is None else FormulaFit(best, terms)), files["figure"])
     if "trace_figure" in files:
+        from moe_theory.report.drawing import figure_files
         from moe_theory.report.figures import rate_figure
 
         if best.rate is None or best.iterations < 2:
@@ -224,11 +224,10 @@ def _write(best: MixtureFit, terms: Terms | None, files: dict[str, Path]) -> Non
             click.echo(f"trace figure not drawn: {why}, there is no rate to show", err=True)
         else:
             title = f"EM for {best.k} {best.problem.family} expert{'s' * (best.k > 1)}"
-            contents[files["trace_figure"]] = image(rate_figure(best.trace, best.rate, title), files["trace_figure"])
+            contents |= figure_files(rate_figure(best.trace, best.rate, title), files["trace_figure"])
     if "out" in files:
         contents[files["out"]] = _csv(*by_row(best)).encode()
-    for path, content in contents.items():
-        write_atomically(path, content)
+    write_all(contents)
 
 
 def _csv(header: Sequence[str], values: Array) -> str:

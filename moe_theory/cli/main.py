@@ -15,6 +15,7 @@ from moe_theory.cli.derive import derive
 from moe_theory.cli.fit import fit
 from moe_theory.cli.rate import rate
 from moe_theory.cli.recover import recover_command
+from moe_theory.cli.redraw import redraw
 from moe_theory.cli.refute import refute
 from moe_theory.cli.reproduce import reproduce
 from moe_theory.cli.snr import snr
@@ -28,7 +29,7 @@ def cli() -> None:
     """Verify the theory of learning mixtures of experts."""
 
 
-for command in (verify, refute, derive, rate, snr, fit, recover_command, reproduce, certify, check):
+for command in (verify, refute, derive, rate, snr, fit, recover_command, reproduce, redraw, certify, check):
     cli.add_command(command)
 
 

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from moe_theory.algorithms.fit import fit
 from moe_theory.analysis.rates import RatePrediction, measure_rate, predict_rate
-from moe_theory.cli.common import console, image, load_model, print_json, vector
+from moe_theory.cli.common import console, load_model, print_json, vector
 from moe_theory.datasets.columns import read_data
 from moe_theory.errors import InputError
-from moe_theory.files import check_writable, write_atomically
+from moe_theory.files import check_figure
 from moe_theory.laws import Population
 from moe_theory.model import Model
 from moe_theory.validation import Array, unit_interval, whole_number
@@ -118,10 +118,7 @@ def _at_truth(model: Model, vectors: dict[str, Array], dimension: int | None, ce
 
 def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, Any]:
     if options["figure_file"]:
-        figure_path = Path(options["figure_file"])
-        if figure_path.suffix not in (".png", ".svg", ".pdf"):
-            raise InputError(f"--figure: expected a .png, .svg or .pdf file, got {options['figure_file']!r}")
-        check_writable("--figure", figure_path)
+        check_figure("--figure", Path(options["figure_file"]))
     data = read_data(options["data_file"], options["response"], options["features"], options["intercept"], options="--")
     with console(stderr=True).status("EM from random starts", spinner="dots") as status:
         if quiet:
@@ -135,10 +132,11 @@ def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, An
     except InputError as error:
         measured, remark = None, str(error)
     if options["figure_file"]:
+        from moe_theory.report.drawing import save_figure
         from moe_theory.report.figures import rate_figure
 
         title = f"EM for {model.name} on {Path(options['data_file']).name}"
-        write_atomically(figure_path, image(rate_figure(trace, prediction, title), figure_path))
+        save_figure(rate_figure(trace, prediction, title), options["figure_file"])
     return {
         **_predicted(prediction),
         "measured": measured,

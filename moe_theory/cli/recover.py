@@ -10,10 +10,10 @@ from typing import Any
 import click
 import numpy as np
 
-from moe_theory.cli.common import IMAGES, console, image, load_object, own_files, print_json
+from moe_theory.cli.common import console, load_object, own_files, print_json
 from moe_theory.datasets.columns import read_columns
 from moe_theory.errors import InputError
-from moe_theory.files import write_atomically
+from moe_theory.files import IMAGES, write_all
 from moe_theory.moments.activations import NAMES, activation, leaky_relu
 from moe_theory.recovery.recover import METHODS, recover
 from moe_theory.recovery.result import Recovery
@@ -92,15 +92,15 @@ def _activation(name: str, slope: float | None) -> Any:
 
 def _write(found: Recovery, names: list[str], files: dict[str, Path]) -> None:
     """All that was asked for; made first, so that nothing is left half done."""
-    contents = {}
+    contents: dict[Path, bytes] = {}
     if "figure" in files:
+        from moe_theory.report.drawing import figure_files
         from moe_theory.report.recovery import recovery_figure
 
-        contents[files["figure"]] = image(recovery_figure(found, names), files["figure"])
+        contents |= figure_files(recovery_figure(found, names), files["figure"])
     if "out" in files:
         contents[files["out"]] = _csv(found, names).encode()
-    for path, content in contents.items():
-        write_atomically(path, content)
+    write_all(contents)
 
 
 def _csv(found: Recovery, names: list[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from moe_theory.cli.common import console, image, out_folder, print_json, progress_bar
+from moe_theory.cli.common import console, out_folder, print_json, progress_bar
 from moe_theory.errors import InputError
 from moe_theory.experiments.altered import STARTS
 from moe_theory.experiments.fashion import DATASETS, TABLES, Found, Plan, data_of, reproduce
@@ -183,12 +183,12 @@ def _show(told: list[Line], dataset: str, cost: Floor | None) -> None:
 
 def _write(folder: Path, found: Found, dataset: str) -> list[str]:
     """The tables, and the figures as they can be drawn from the files again; their names."""
+    from moe_theory.report.drawing import save_figure
     from moe_theory.report.fashion import drawings
 
     found.pictured().thinned(AT).save(folder)
     names = [f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").is_file()]
     for name, draw in drawings(Found.load(folder), "Fashion-MNIST" if dataset == "fashion" else dataset).items():
-        path = folder / f"{name}.png"
-        write_atomically(path, image(draw(), path))
-        names.append(path.name)
+        names.append(f"{name}.png")
+        save_figure(draw(), folder / names[-1])
     return names

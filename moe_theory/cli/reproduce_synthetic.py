@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from moe_theory.cli.common import console, image, numbers, out_folder, print_json, progress_bar
+from moe_theory.cli.common import console, numbers, out_folder, print_json, progress_bar
 from moe_theory.errors import InputError
 from moe_theory.experiments.methods import METHODS
 from moe_theory.experiments.synthetic import Plan, Tables, curves_beside
@@ -192,13 +192,13 @@ def _number(value: float, form: str) -> str:
 
 def _write(folder: Path, tables: Tables) -> list[str]:
     """The tables, and the figures as they can be drawn from the files again; their names."""
+    from moe_theory.report.drawing import save_figure
     from moe_theory.report.synthetic import synthetic_figures
 
     path = folder / TABLE
     tables.write(path)
     names = [TABLE, curves_beside(path).name]
     for name, figure in synthetic_figures(Tables.read(path)).items():
-        file = folder / f"{name}.png"
-        write_atomically(file, image(figure, file))
-        names.append(file.name)
+        names.append(f"{name}.png")
+        save_figure(figure, folder / names[-1])
     return names

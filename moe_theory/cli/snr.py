@@ -15,9 +15,9 @@ from moe_theory.analysis.asymptotics import high_snr, low_snr
 from moe_theory.analysis.conditions import Condition, conditions
 from moe_theory.analysis.signal import guarantees
 from moe_theory.analysis.snr import Map, map_cells, snr_map
-from moe_theory.cli.common import console, image, load_model, numbers, out_folder, print_json, progress_bar
+from moe_theory.cli.common import console, load_model, numbers, out_folder, print_json, progress_bar
 from moe_theory.errors import InputError
-from moe_theory.files import check_ours, check_writable, write_atomically
+from moe_theory.files import check_figure, check_ours, check_writable, write_all, write_atomically
 from moe_theory.validation import whole_number
 
 
@@ -182,6 +182,7 @@ def _show(found: Map, asymptotes: list[dict[str, Any]], statements: list[str]) -
 
 
 def _write(folder: Path, found: Map, report: dict[str, Any]) -> None:
+    from moe_theory.report.drawing import figure_files
     from moe_theory.report.maps import asymptote_figure, phase_map
 
     figures = {}
@@ -191,8 +192,9 @@ def _write(folder: Path, found: Map, report: dict[str, Any]) -> None:
     if len([b for b in betas if b > 0]) > 2 and gates[-1] > 0:
         for angle in angles:
             figures[f"asymptotes-{angle:g}"] = asymptote_figure(found, gates[-1], angle)
+    for name in figures:
+        check_figure("--out", folder / f"{name}.png")
     for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        write_atomically(path, image(figure, path))
-    content = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(folder / "map.json", content.encode())
+        write_all(figure_files(figure, folder / f"{name}.png"))
+    told = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(folder / "map.json", told.encode())

@@ -17,9 +17,9 @@ from rich.table import Table
 
 from moe_theory.claims import Claim, Result, Setting, alone, check_claim
 from moe_theory.claims.registry import select
-from moe_theory.cli.common import console, image, load_model, out_folder, progress_bar, readable
+from moe_theory.cli.common import console, load_model, out_folder, progress_bar, readable
 from moe_theory.errors import InputError
-from moe_theory.files import check_ours, check_writable, write_atomically
+from moe_theory.files import check_figure, check_ours, check_writable, table_path, write_all, write_atomically
 from moe_theory.sweeps import each
 from moe_theory.validation import whole_number
 
@@ -194,18 +194,23 @@ def _write(
     report: dict[str, Any],
     command: str,
 ) -> None:
+    from moe_theory.report.drawing import figure_files
     from moe_theory.report.html import html_report
 
     page = html_report(
         results, figures, pages, seed=report["seed"], seconds=report["seconds"], command=command, quick=report["quick"]
     )
+    earlier = _earlier(folder / "verify.json")
+    for name in {name for name in (*report["figures"], *earlier) if name.endswith(".png")}:
+        check_figure("--out", folder / name)
     for name in report["pages"]:
         check_ours("--out", folder / name, 'content="moe-theory"')
-    for name in _earlier(folder / "verify.json"):
+    for name in earlier:
         (folder / name).unlink(missing_ok=True)
+        if name.endswith(".png"):
+            table_path(folder / name).unlink(missing_ok=True)
     for name, figure in (item for made in figures.values() for item in made.items()):
-        path = folder / f"{name}.png"
-        write_atomically(path, image(figure, path))
+        write_all(figure_files(figure, folder / f"{name}.png"))
     for name, text in (item for made in pages.values() for item in made.items()):
         write_atomically(folder / f"{name}.html", text.encode())
     write_atomically(folder / "verify.json", content)

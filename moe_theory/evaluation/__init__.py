@@ -46,4 +46,4 @@ def evaluate(
         return evaluate_softmax(plan, model, law, theta, penalty)
     if penalty:
         raise InputError(f"penalty: expected a softmax mixture of experts with array kernels, got {model.name}")
-    return evaluate_flat(model, law, theta) if is_flat(model) else evaluate_general(model, law, theta)
+    return evaluate_flat(model, law, theta, second_order) if is_flat(model) else evaluate_general(model, law, theta)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,26 @@ from moe_theory.model import Model
 from moe_theory.sums import Information, average, outer, predictors, total
 from moe_theory.validation import Array
 
+Hessians = tuple[Array | None, ...]
+
 
 @dataclass(frozen=True, eq=False)
 class FlatEvaluation(Evaluation):
     """A flat model at θ.
 
-    target: E[E[s|x,y] ⊗ x], (m, d). mean: ∇A(θ), (m, d). hessians: ∇²A(θ) restricted to each part of the model whose
-    Hessian varies, (q d, q d), None for the others (see `Kernels.parts`).
+    target: E[E[s|x,y] ⊗ x], (m, d). mean: ∇A(θ), (m, d). known: the Hessians, where they came with the same pass.
     """
 
     target: Array
     mean: Array
-    hessians: tuple[Array | None, ...]
+    parts: Parts
+    known: Hessians | None = None
+
+    @cached_property
+    def hessians(self) -> Hessians:
+        """∇²A(θ) restricted to each part of the model whose Hessian varies, (q d, q d), None for the others (see
+        `Kernels.parts`); where they are not known yet, from one more pass over x."""
+        return self.parts.evaluate(self.theta)[1] if self.known is None else self.known
 
     @property
     def gradient(self) -> Array:
@@ -45,8 +54,9 @@ class FlatEvaluation(Evaluation):
         return out.reshape(m * d, m * d)
 
 
-def evaluate_flat(model: Model, law: Law, theta: Array) -> FlatEvaluation:
-    """L, the E-step and the derivatives of A at θ, in a single pass over a table."""
+def evaluate_flat(model: Model, law: Law, theta: Array, second_order: bool = True) -> FlatEvaluation:
+    """L, the E-step and the derivatives of A at θ, in a single pass over a table; there ∇²A is left for later, if it is
+    wanted at all, unless second_order."""
     rows = law.rows(model, theta)
     k, m, parts = kernels(model), len(model.predictors), Parts(model, rows)
     if rows.split:
@@ -57,7 +67,16 @@ def evaluate_flat(model: Model, law: Law, theta: Array) -> FlatEvaluation:
 
         evidence, target = total(rows.blocks, posterior_step)
         mean, hessians = parts.evaluate(theta)
-        return FlatEvaluation(theta, mirror_map(model, law, theta) - evidence, target, mean, hessians)
+        return FlatEvaluation(theta, mirror_map(model, law, theta) - evidence, target, mean, parts, hessians)
+
+    if not second_order:
+
+        def first_order(block: Block) -> list[Any]:
+            values = k.first_order.rows(block.y, *predictors(model, block, theta))
+            return [average(block, values[0]), outer(block, values[1 : 1 + m]), outer(block, values[1 + m :])]
+
+        log_likelihood, target, mean = total(rows.blocks, first_order)
+        return FlatEvaluation(theta, -log_likelihood, target, mean, parts)
 
     def everything(block: Block) -> list[Any]:
         values = k.estep.rows(block.y, *predictors(model, block, theta))
@@ -65,7 +84,7 @@ def evaluate_flat(model: Model, law: Law, theta: Array) -> FlatEvaluation:
 
     log_likelihood, target, *terms = total(rows.blocks, everything)
     mean, hessians = parts.collect(theta, terms)
-    return FlatEvaluation(theta, -log_likelihood, target, mean, hessians)
+    return FlatEvaluation(theta, -log_likelihood, target, mean, parts, hessians)
 
 
 class Parts:
@@ -79,7 +98,7 @@ class Parts:
             if part.constant is None
         ]
 
-    def evaluate(self, theta: Array) -> tuple[Array, tuple[Array | None, ...]]:
+    def evaluate(self, theta: Array) -> tuple[Array, Hessians]:
         """∇A(θ), (m, d), and ∇²A(θ) per part (None for the quadratic ones), in one pass over x."""
         if not self.varying:
             return self.collect(theta, [])
@@ -97,7 +116,7 @@ class Parts:
             values = values[q + size :]
         return terms
 
-    def collect(self, theta: Array, terms: Sequence[Array]) -> tuple[Array, tuple[Array | None, ...]]:
+    def collect(self, theta: Array, terms: Sequence[Array]) -> tuple[Array, Hessians]:
         """∇A(θ) and the Hessians from the sums of the terms."""
         mean, rows, left = np.zeros(theta.shape), self.rows, list(terms)
         varying = iter(self.varying)

@@ -12,6 +12,7 @@ from moe_theory.certificates.certificate import Certificate
 from moe_theory.certificates.curve import Curve
 from moe_theory.certificates.rounding import at_least, at_most
 from moe_theory.report import style
+from moe_theory.report.drawing import drawing
 from moe_theory.report.page import environment, versions
 from moe_theory.report.style import Picture
 from moe_theory.report.svg import on_dark, picture
@@ -55,6 +56,7 @@ def certificate_points(curve: Curve) -> list[CertificatePoint]:
     ]
 
 
+@drawing("certificate", certificate=CertificatePoint)
 def draw_certificate(points: Sequence[CertificatePoint], title: str) -> Picture:
     """The figure of such a table."""
     radii, found, worst, taylor = np.array([(p.radius, p.found, p.worst_case, p.taylor) for p in points]).T
@@ -65,7 +67,6 @@ def draw_certificate(points: Sequence[CertificatePoint], title: str) -> Picture:
     top = min(CEILING, 2 - centre) if highest > 0.4 else 1.3 * highest
     bottom = max(0.0, centre - 2 * (top - centre))
     picture, axes = style.panel(height=3.4)
-    picture.rows = {"certificate": list(points)}
     look = picture.theme
     style.band(axes, radii, found, np.minimum(np.where(np.isfinite(best), best, top), top), 0, alpha=0.1)
     proofs = (

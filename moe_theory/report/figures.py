@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from moe_theory.algorithms.trace import Trace
 from moe_theory.analysis.rates import RatePrediction
 from moe_theory.report import style
+from moe_theory.report.drawing import drawing
 from moe_theory.report.style import Picture
 from moe_theory.validation import Array
 
@@ -63,6 +64,7 @@ def rate_points(trace: Trace, prediction: RatePrediction, limit: Array | None = 
     ]
 
 
+@drawing("rate", rate=RatePoint)
 def draw_rate(points: Sequence[RatePoint], title: str) -> Picture:
     """The figure of such a table."""
     t, distance, gap, far, near, bound = (
@@ -71,7 +73,6 @@ def draw_rate(points: Sequence[RatePoint], title: str) -> Picture:
     )
     rate = points[0].lambda_max
     picture, axes = style.panel(height=3.35)
-    picture.rows = {"rate": list(points)}
     style.measured(axes, t, distance, 0, r"measured distance $\|\theta_t-\theta^*\|$")
     style.predicted(axes, t, far, 0, rf"predicted $\lambda_{{\max}}^t$, $\lambda_{{\max}}={rate:.4f}$")
     style.measured(axes, t, gap, 1, rf"measured {GAP}, by $\nabla L$ where tiny")
@@ -120,10 +121,10 @@ def race_points(
     return found
 
 
+@drawing("race", race=RacePoint)
 def draw_race(points: Sequence[RacePoint], title: str) -> Picture:
     """The figure of such a table."""
     picture, axes = style.panel(height=3.2)
-    picture.rows = {"race": list(points)}
     for slot, label in enumerate(dict.fromkeys(p.label for p in points)):
         own = [p for p in points if p.label == label]
         t = [p.t for p in own]
@@ -166,10 +167,10 @@ def order_points(series: Mapping[str, tuple[Array, Array, Array | None]]) -> lis
     ]
 
 
+@drawing("order", order=OrderPoint)
 def draw_order(points: Sequence[OrderPoint], title: str, xlabel: str, ylabel: str, told: str) -> Picture:
     """The figure of such a table."""
     picture, axes = style.panel(height=3.2)
-    picture.rows = {"order": list(points)}
     for slot, label in enumerate(dict.fromkeys(p.label for p in points)):
         own = [p for p in points if p.label == label]
         x, shown = [p.x for p in own], [max(p.measured, float(np.finfo(float).eps) / 2) for p in own]

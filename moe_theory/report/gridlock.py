@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from moe_theory.errors import InputError
+from moe_theory.gridlock.table import Summary
 from moe_theory.report import style
+from moe_theory.report.drawing import drawing
 from moe_theory.report.style import Picture
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from moe_theory.gridlock.table import Summary
 
 WIDE = 0.02  # shift between methods along the axis of n, in decades
 
@@ -47,6 +45,7 @@ STYLES = (
 LOUIS = "predicted: maximum likelihood, by Louis' formula"
 
 
+@drawing("gridlock", gridlock=Summary)
 def gridlock_figure(rows: Sequence[Summary]) -> Picture:
     """For each (k, d) of the table, above: error of the regressors against n, medians and quartiles over runs, beside
     Louis' error of the maximum-likelihood estimate and n^(-1/2); below: runs that reach its basin, with 95% intervals.
@@ -59,7 +58,6 @@ def gridlock_figure(rows: Sequence[Summary]) -> Picture:
     wide = style.COLUMN if len(sizes) == 1 else style.PAGE
     options: dict[str, Any] = {"sharex": "col", "sharey": "row", "height_ratios": [1.25, 1]}
     picture, panels = style.panels(2, len(sizes), width=wide, height=5.0, **options)
-    picture.rows = {"gridlock": list(rows)}
     for column, (k, d) in enumerate(sizes):
         own = [row for row in rows if (row.k, row.d) == (k, d)]
         upper, lower = panels[:, column]

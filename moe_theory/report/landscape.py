@@ -17,6 +17,7 @@ from moe_theory.laws import Law
 from moe_theory.model import Model
 from moe_theory.operators import majoriser, objective
 from moe_theory.report import style
+from moe_theory.report.drawing import drawing
 from moe_theory.report.style import Picture
 from moe_theory.validation import positive_number
 
@@ -66,12 +67,12 @@ def along(model: Model, law: Law, trace: Trace, step: float) -> list[Along]:
     ]
 
 
+@drawing("landscape", landscape=Place, majoriser=Along)
 def draw_landscape(
     points: Sequence[Place], line: Sequence[Along], names: tuple[str, str], step: float, title: str
 ) -> Picture:
     """The figure of such tables."""
     picture, axes = style.panels(1, 2, width=style.PAGE, height=3.1)
-    picture.rows = {"landscape": list(points), "majoriser": list(line)}
     _contours(axes[0, 0], points, names)
     _line(axes[0, 1], line, step)
     style.heading(picture, title)

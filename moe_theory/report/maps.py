@@ -16,6 +16,7 @@ from moe_theory.analysis.signal import rate_bound
 from moe_theory.analysis.snr import Map
 from moe_theory.errors import InputError
 from moe_theory.report import style
+from moe_theory.report.drawing import drawing
 from moe_theory.report.style import Picture
 from moe_theory.validation import Array
 from moe_theory.zoo import by_name, symmetric_linear
@@ -60,6 +61,7 @@ def phase_map(found: Map, title: str | None = None) -> Picture:
     return draw_map(map_points(found), title)
 
 
+@drawing("map", map=MapPoint)
 def draw_map(points: Sequence[MapPoint], title: str | None = None) -> Picture:
     """The figure of such a table; InputError as `phase_map`."""
     betas, gates, angles = (sorted({getattr(p, name) for p in points}) for name in ("beta", "gate", "angle"))
@@ -72,7 +74,6 @@ def draw_map(points: Sequence[MapPoint], title: str | None = None) -> Picture:
     values = {(p.beta, p.gate, p.angle): p for p in points}
     wide = style.COLUMN if len(angles) < 2 else style.PAGE
     figure, made = style.panels(1, len(angles), width=wide, height=2.9 if len(angles) < 3 else 2.5, sharey=True)
-    figure.rows = {"map": list(points)}
     panels = made[0]
     norm = TwoSlopeNorm(vmin=0.0, vcenter=level, vmax=1.0) if 0 < level < 1 else None
     largest = max((p.euclidean for p in points if p.euclidean > 0), default=0.0)
@@ -195,12 +196,12 @@ def asymptote_figure(found: Map, gate: float, angle: float, title: str | None = 
     return draw_asymptotes(asymptote_points(found, gate, angle), title or default, linear)
 
 
+@drawing("asymptotes", asymptotes=AsymptotePoint)
 def draw_asymptotes(points: Sequence[AsymptotePoint], title: str, linear: bool = False) -> Picture:
     """The figure of such a table; linear: the ordinate, else logarithmic."""
     lines = {what: [p for p in points if p.what == what] for what in dict.fromkeys(p.what for p in points)}
     data = {what: ([p.beta for p in own], [p.value for p in own]) for what, own in lines.items()}
     picture, panels = style.panels(2, 1, height=4.2, sharex=True, height_ratios=[3, 2])
-    picture.rows = {"asymptotes": list(points)}
     above, below = panels[:, 0]
     style.measured(above, *data["computed"], 0, lines["computed"][0].label, markevery=1)
     for slot, regime in enumerate(("low", "high"), 1):

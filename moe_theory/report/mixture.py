@@ -17,6 +17,7 @@ from moe_theory.mixture.formula import FormulaFit
 from moe_theory.mixture.problem import INTERCEPT, OFFSET
 from moe_theory.mixture.terms import variables
 from moe_theory.report import style
+from moe_theory.report.drawing import drawing
 from moe_theory.report.style import MARKERS, Picture
 from moe_theory.validation import Array
 
@@ -59,17 +60,11 @@ class MixtureWords:
     response: str
 
 
-@dataclass(frozen=True, eq=False)
-class MixtureTable:
-    """All that is drawn: rows with their shares, curves, words."""
-
-    shares: Sequence[MixtureShare]
-    curves: Sequence[MixtureCurve]
-    words: MixtureWords
+MixtureTables = tuple[list[MixtureShare], list[MixtureCurve], list[MixtureWords]]
 
 
-def mixture_table(fit: MixtureFit | FormulaFit, feature: str | None = None, title: str | None = None) -> MixtureTable:
-    """What `mixture_figure` draws; InputError for an unknown feature."""
+def mixture_tables(fit: MixtureFit | FormulaFit, feature: str | None = None, title: str | None = None) -> MixtureTables:
+    """What `mixture_figure` draws: shares of rows, curves, a row of words; InputError for an unknown feature."""
     sheet: _Sheet = _Variables(fit) if isinstance(fit, FormulaFit) and fit.terms.values else _Features(fit)
     fit = sheet.fit
     known = list(dict.fromkeys([*sheet.experts, *sheet.gate]))
@@ -86,21 +81,23 @@ def mixture_table(fit: MixtureFit | FormulaFit, feature: str | None = None, titl
         _response(fit, sheet.response),
     )
     curves = [*_experts(fit, *sheet.along(feature)), *_gate(fit, *sheet.along(other))]
-    return MixtureTable(_rows(fit, sheet.values(feature)), curves, words)
+    return _rows(fit, sheet.values(feature)), curves, [words]
 
 
-def draw_mixture(table: MixtureTable) -> Picture:
-    """The figure of such a table."""
-    words = table.words
+@drawing("mixture", shares=MixtureShare, curves=MixtureCurve, words=MixtureWords)
+def draw_mixture(
+    shares: Sequence[MixtureShare], curves: Sequence[MixtureCurve], words: Sequence[MixtureWords]
+) -> Picture:
+    """The figure of such tables."""
+    told = words[0]
     picture, panels = style.panels(2, 1, height=4.1, height_ratios=(2.6, 1))
-    picture.rows = {"shares": table.shares, "curves": table.curves, "words": [words]}
     above, below = panels[:, 0]
-    _points(above, table.shares)
-    categories = list(dict.fromkeys(c.category for c in table.curves if c.panel == "experts"))
-    for z in sorted({c.expert for c in table.curves}):
+    _points(above, shares)
+    categories = list(dict.fromkeys(c.category for c in curves if c.panel == "experts"))
+    for z in sorted({c.expert for c in curves}):
         colour = picture.theme.colour(z - 1)
         for i, category in enumerate(categories):
-            own = [c for c in table.curves if (c.panel, c.expert, c.category) == ("experts", z, category)]
+            own = [c for c in curves if (c.panel, c.expert, c.category) == ("experts", z, category)]
             x, mean, low, high = np.array([(c.x, c.value, c.low, c.high) for c in own]).T
             label = f"expert {z}" + (f", class {category}" if category else "")
             sign = i if category else z - 1  # where there are classes, they are told apart by markers
@@ -108,18 +105,18 @@ def draw_mixture(table: MixtureTable) -> Picture:
             style.measured(above, x, mean, z - 1, label, color=colour, linewidth=1.8 - 0.1 * (z % 2), **marks)
             if np.isfinite(low).any():
                 style.band(above, x, low, high, z - 1)
-        gate = [(c.x, c.value) for c in table.curves if (c.panel, c.expert) == ("gate", z)]
+        gate = [(c.x, c.value) for c in curves if (c.panel, c.expert) == ("gate", z)]
         marks = {"marker": MARKERS[(z - 1) % len(MARKERS)], "markevery": (10 + 6 * z, 50)}
         style.measured(below, [x for x, _ in gate], [p for _, p in gate], z - 1, color=colour, linewidth=1.8, **marks)
-    style.title(above, words.title)
-    style.names(above, y=words.response)
-    style.names(below, words.gate_feature, r"gate $P(z\,|\,x)$")
+    style.title(above, told.title)
+    style.names(above, y=told.response)
+    style.names(below, told.gate_feature, r"gate $P(z\,|\,x)$")
     below.set_ylim(-0.03, 1.03)
-    if words.gate_feature.partition(" (curves:")[0] == words.feature:
+    if told.gate_feature.partition(" (curves:")[0] == told.feature:
         below.sharex(above)
         above.tick_params(labelbottom=False)
     else:
-        style.names(above, words.feature)
+        style.names(above, told.feature)
     style.legend(above, columns=min(4, len(above.get_legend_handles_labels()[0])) if categories == [""] else 2)
     return picture
 
@@ -132,7 +129,7 @@ def mixture_figure(fit: MixtureFit | FormulaFit, feature: str | None = None, tit
     (`I(x**2)`, `x:z`). Others are held at their means, text at its most frequent value, the offset at its mean. Of
     multinomial experts, the probability of every class. Raises InputError for an unknown feature.
     """
-    return draw_mixture(mixture_table(fit, feature, title))
+    return draw_mixture(*mixture_tables(fit, feature, title))
 
 
 class _Sheet(ABC):

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from moe_theory.recovery.result import Recovery
 from moe_theory.report import style
+from moe_theory.report.drawing import drawing
 from moe_theory.report.style import Picture
 from moe_theory.validation import Array
 
@@ -72,10 +73,10 @@ def recovery_points(
     return left, right
 
 
+@drawing("recovery", spectrum=SpectrumPoint, regressors=RegressorPoint)
 def draw_recovery(spectrum: Sequence[SpectrumPoint], regressors: Sequence[RegressorPoint], title: str) -> Picture:
     """The figure of such tables."""
     picture, panels = style.panels(1, 2, width=style.PAGE, height=2.9, width_ratios=(1, 1.7))
-    picture.rows = {"spectrum": list(spectrum), "regressors": list(regressors)}
     left, right = panels[0]
     _spectrum(left, spectrum)
     _regressors(right, regressors)

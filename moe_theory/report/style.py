@@ -37,12 +37,15 @@ TITLE, TEXT, SMALL = 8.5, 8.0, 7.5  # points
 class Picture(Figure):
     """A figure that shows itself in Jupyter without pyplot, in the theme it was made in.
 
-    rows: what it is drawn from, lists of frozen dataclasses by name, for `moe_theory.tables.write_rows`.
+    rows: what it is drawn from, lists of frozen dataclasses by name, for `moe_theory.tables.write_rows`. kind, words:
+    what `moe_theory.redraw` needs besides; "" where it cannot draw it.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.theme = current()
         self.rows: dict[str, Sequence[Any]] = {}
+        self.kind = ""
+        self.words: dict[str, Any] = {}
         defaults: dict[str, Any] = {"dpi": 200, "facecolor": self.theme.paper}
         super().__init__(*args, **(defaults | options))
 
