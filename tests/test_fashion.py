@@ -18,10 +18,10 @@ from moe_theory.datasets.idx import read_idx
 from moe_theory.datasets.images import digits, fashion_mnist
 from moe_theory.errors import InputError
 from moe_theory.experiments.altered import STARTS, alter, experts, predictions, score, start
-from moe_theory.experiments.fashion import Found, Plan, data_of, reproduce
+from moe_theory.experiments.fashion import HELD_OUT, Found, Plan, data_of, reproduce
 from moe_theory.experiments.fashion_cell import seen
 from moe_theory.experiments.fashion_cost import floor
-from moe_theory.experiments.fashion_summary import lines
+from moe_theory.experiments.fashion_summary import lines, ridge_in_words, ridges
 from moe_theory.report import style
 from moe_theory.report.fashion import drawings
 
@@ -247,6 +247,24 @@ def test_runs_of_the_experiment(found: Found) -> None:
             assert np.all(np.diff([s.objective for s in steps]) <= 1e-6)
 
 
+def test_the_ridge_is_chosen_on_images_held_out(found: Found) -> None:
+    """By EM, on training images that it did not learn from, and on no test image."""
+    whole, held = digits(), digits().held_out()
+    assert len(held.train) == len(whole.train) * 5 // 6
+    np.testing.assert_array_equal(np.vstack([held.train, held.test]), whole.train)
+    np.testing.assert_array_equal(np.append(held.train_labels, held.test_labels), whole.train_labels)
+    own = [run for run in found.runs if run.held_out]
+    assert [run.ridge for run in own] == list(HELD_OUT) and {run.method for run in own} == {"em"}
+    assert not {run.run for run in own} & ({run.run for run in found.shown()} | {row.run for row in found.seen})
+    data = alter(held, 0, SMALL.threads)
+    model = experts(2, held)
+    em = mt.InexactEM(model, mt.Penalty(HELD_OUT[0]))
+    trace = mt.run(em, data.law, start("kmeans", model, data, 0), 2, 1e-9, divergences=False)
+    assert own[0].cross_entropy == pytest.approx(score(model, trace.last, data).cross_entropy, rel=1e-5)
+    told, best = ridges(found), min(own, key=lambda run: run.cross_entropy)
+    assert [line.runs for line in told] == [1] * len(own) and f"ρ = {best.ridge:g}: " in ridge_in_words(told)
+
+
 def test_resumed_where_it_was(found: Found, tmp_path: Path) -> None:
     store = tmp_path / "cells.jsonl"
     reproduce(SMALL, store)
@@ -322,7 +340,9 @@ def test_command(found: Found, tmp_path: Path) -> None:
     )
     assert ran.exit_code == 0, ran.output
     report = json.loads(ran.stdout)
-    assert set(report) == {"command", "setting", "runs", "summary", "pass_milliseconds", "em_iteration", "files"}
+    keys = "command setting runs summary ridges pass_milliseconds em_iteration files"
+    assert set(report) == set(keys.split())
+    assert [line["ridge"] for line in report["ridges"]] == list(HELD_OUT)
     assert len(report["runs"]) == len(found.runs)
     assert sorted(p.name for p in out.iterdir()) == sorted(report["files"])
     assert STARTS.keys() >= {line["start"] for line in report["summary"]} - {"zero"}

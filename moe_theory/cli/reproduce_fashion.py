@@ -19,7 +19,7 @@ from moe_theory.experiments.fashion import DATASETS, TABLES, Found, Plan, data_o
 from moe_theory.experiments.fashion_cell import images
 from moe_theory.experiments.fashion_cost import Floor, floor
 from moe_theory.experiments.fashion_methods import CONTESTANTS, EVALUATIONS
-from moe_theory.experiments.fashion_summary import Line, in_words, lines
+from moe_theory.experiments.fashion_summary import Line, in_words, lines, ridge_in_words, ridges
 from moe_theory.files import check_ours, check_writable, remade, write_atomically
 from moe_theory.tables import markdown_table
 from moe_theory.validation import whole_number
@@ -87,15 +87,24 @@ def fashion(
     files = _write(folder, found, options["dataset"]) if folder is not None else []
     told = lines(found, AT)
     if page is not None:
-        write_atomically(Path(page), remade("--markdown", Path(page), markdown_table(*in_words(told))).encode())
+        measured = "\n\n".join([markdown_table(*in_words(told)), *_chosen(found)])
+        write_atomically(Path(page), remade("--markdown", Path(page), measured).encode())
     command = _command(given, table_dir)
     if as_json:
         print_json(_report(plan, found, told, cost, files, command))
     else:
         _show(told, options["dataset"], cost)
+        for text in _chosen(found):
+            click.echo(text)
         click.echo(f"again: {command}")
     if files:
         click.echo(f"{', '.join(files)} are in {out_name}", err=as_json)
+
+
+def _chosen(found: Found) -> list[str]:
+    """What is said of the ridge, where it was looked at."""
+    told = ridges(found)
+    return [ridge_in_words(told)] if told else []
 
 
 def _plan(quick: bool, data_dir: str | None, threads: int | None, **others: Any) -> Plan:
@@ -135,14 +144,16 @@ def _report(
     plan: Plan | None, found: Found, told: list[Line], cost: Floor | None, files: list[str], command: str
 ) -> dict[str, Any]:
     """The documented keys: command, setting (null from a table), runs (every one at its end), summary (a line per
-    method and start), pass_milliseconds ({products, evaluation, ratio}; null from a table), em_iteration (its
-    `evaluations`, median milliseconds, ratio to evaluations × products; null where not run), files.
+    method and start), ridges (a line per ridge tried on held-out training images), pass_milliseconds ({products,
+    evaluation, ratio}; null from a table), em_iteration (its `evaluations`, median milliseconds, ratio to evaluations ×
+    products; null where not run), files.
     """
     return {
         "command": command,
         "setting": None if plan is None else asdict(plan),
         "runs": [asdict(run) for run in found.runs],
         "summary": [asdict(line) for line in told],
+        "ridges": [asdict(line) for line in ridges(found)],
         "pass_milliseconds": None if cost is None else asdict(cost) | {"ratio": cost.ratio},
         "em_iteration": None if cost is None else _iteration(found, cost),
         "files": files,

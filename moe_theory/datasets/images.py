@@ -62,6 +62,12 @@ class Images:
         kept = self.train[:rows], self.train_labels[:rows]
         return Images(self.name, *kept, self.test, self.test_labels, self.shape, self.classes)
 
+    def held_out(self) -> Images:
+        """The first five sixths of the training images to learn from, the rest of them to test on."""
+        cut = len(self.train) * 5 // 6
+        kept, rest = (self.train[:cut], self.train_labels[:cut]), (self.train[cut:], self.train_labels[cut:])
+        return Images(self.name, *kept, *rest, self.shape, self.classes)
+
 
 def fashion_mnist(folder: str | Path | None = None) -> Images:
     """Zalando's 60,000 + 10,000 images of clothes, 28 x 28 (Xiao, Rasul and Vollgraf, arXiv 1708.07747).

@@ -19,9 +19,9 @@ from moe_theory.tables import read_rows, write_rows
 from moe_theory.validation import whole_number
 
 RIDGE = 5e-4
-RIDGES = (0.0, 1e-4, 2e-3, 1e-2)  # looked at beside it
-LIKENED = ("em", "gd")  # run on all seeds, and from the first principal component too (much the same as k-means)
-FEWER = 3  # seeds of the methods that are not named there, at most
+RIDGES = (0.0, 1e-4, 1e-3, 2e-3, 1e-2)  # looked at beside it
+HELD_OUT = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3)  # that it was chosen among, by EM on held out training images
+LOOKED = 2  # seeds that ridges are looked at on
 MORE = 2  # times as many seeds for EM from small random starts
 DATASETS = ("fashion", "digits")
 TABLES: dict[str, type] = {"runs": Run, "steps": Step, "seen": Seen}
@@ -73,7 +73,8 @@ class Plan:
             "threads": self.threads,
         }
         base |= {"method": method, "start": start, "seed": seed, "setting": setting}
-        return base | {"ridge": self.ridge, "passes": self.passes, "tuning": False} | changes
+        base |= {"ridge": self.ridge, "passes": self.passes, "tuning": False, "held_out": False}
+        return base | changes
 
     def tuning(self) -> list[dict[str, Any]]:
         """Every setting of every method that has several, on the first seed, from an informed and from a small
@@ -98,19 +99,16 @@ class Plan:
                 self.cell(method, start, seed, best.get((method, _alike(start)), CONTESTANTS[method].settings[0]))
                 for method in self.methods
                 for start in self.starts
-                if method in LIKENED or (seed < FEWER and (start != "pc1" or "kmeans" not in self.starts))
             ]
         if "em" in self.methods:
             if "small" in self.starts:
                 found += [self.cell("em", "small", seed, 0.0) for seed in range(self.seeds, MORE * self.seeds)]
-            chosen = [s for s in self.starts if s != "pc1"]
-            found += [
-                self.cell("em", s, seed, 0.0, ridge=r)
-                for seed in range(min(2, self.seeds))
-                for r in RIDGES
-                for s in chosen
-            ]
-        return sorted(found, key=lambda cell: (cell["seed"], cell["method"] == "oracle"))
+            for seed in range(min(LOOKED, self.seeds)):
+                beside = [s for s in self.starts if s != "pc1"]
+                found += [self.cell("em", s, seed, 0.0, ridge=r) for r in RIDGES if r != self.ridge for s in beside]
+                kept = sorted({*HELD_OUT, self.ridge}) if "kmeans" in self.starts else []
+                found += [self.cell("em", "kmeans", seed, 0.0, ridge=r, held_out=True) for r in kept]
+        return sorted(found, key=lambda cell: (cell["seed"], cell["method"] == "oracle", cell["held_out"]))
 
 
 @dataclass(frozen=True)
@@ -145,10 +143,15 @@ class Found:
 
     def shown(self, ridge: float | None = None) -> list[Run]:
         """Runs with their best setting; of one ridge, by default the one most of them have."""
-        kept = [run for run in self.runs if not run.tuning]
+        kept = [run for run in self.runs if not run.tuning and not run.held_out]
         values = [run.ridge for run in kept]
         wanted = max(set(values), key=values.count) if ridge is None else ridge
         return [run for run in kept if run.ridge == wanted]
+
+    def held_out(self) -> dict[float, list[Run]]:
+        """{ridge: runs scored on held out training images}, from the least ridge on."""
+        own = [run for run in self.runs if run.held_out]
+        return {ridge: [run for run in own if run.ridge == ridge] for ridge in sorted({run.ridge for run in own})}
 
     def pictured(self) -> Found:
         """With what is seen in EM's best and worst runs only, by their gates, then their accuracy."""
@@ -159,10 +162,10 @@ class Found:
 
     def thinned(self, at: float, count: int = 40) -> Found:
         """With so many steps of a run at most, evenly spaced in the logarithm of the iteration, the ends among them and
-        the last one after `at` passes; and none of those that only tuned."""
+        the last one after `at` passes; and none of those that only tuned or were held out."""
         kept: list[Step] = []
         for run in self.runs:
-            if not run.tuning:
+            if not run.tuning and not run.held_out:
                 own = self.of(run)
                 places = np.unique(np.round(np.geomspace(1, len(own), min(count, len(own)))).astype(int) - 1)
                 last = sum(step.passes <= at + 1 for step in own) - 1

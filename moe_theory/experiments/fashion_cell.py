@@ -27,7 +27,8 @@ REGRESSION_PASSES = 60
 class Run:
     """One run. run: its number. setting: of the method, see `Contestant`. tuning: whether it is of the grid's other
     settings. The rest: at its end; passes over the data and seconds, those for the Gram matrix included. reason: why it
-    stopped."""
+    stopped. held_out: whether it learnt from the first five sixths of the training images only and is scored on the
+    rest of them, not on the test images."""
 
     run: int
     method: str
@@ -36,6 +37,7 @@ class Run:
     ridge: float
     setting: float
     tuning: bool
+    held_out: bool
     reason: str
     iterations: int
     passes: float
@@ -81,16 +83,24 @@ def images(dataset: str, folder: str | None, rows: int | None) -> Images:
 
 @lru_cache(maxsize=1)
 def altered(
-    dataset: str, folder: str | None, rows: int | None, seed: int, threads: int, invert: bool = True
+    dataset: str,
+    folder: str | None,
+    rows: int | None,
+    seed: int,
+    threads: int,
+    invert: bool = True,
+    held_out: bool = False,
 ) -> Altered:
     """The last one asked for is kept: cells come in the order of their seeds."""
-    return alter(images(dataset, folder, rows), seed, threads, invert)
+    known = images(dataset, folder, rows)
+    return alter(known.held_out() if held_out else known, seed, threads, invert)
 
 
 def work(cell: Mapping[str, Any]) -> dict[str, Any]:
     """{"run": of `Run`, "steps": of `Step`, "seen": of `Seen`}; runs are numbered by the caller."""
     oracle = cell["method"] == "oracle"
-    data = altered(cell["dataset"], cell["folder"], cell["rows"], cell["seed"], cell["threads"], not oracle)
+    which = (cell[name] for name in ("dataset", "folder", "rows", "seed", "threads"))
+    data = altered(*which, not oracle, cell["held_out"])
     regression = oracle or cell["method"] == "regression"
     model = experts(1 if regression else 2, data.images)
     penalty = Penalty(cell["ridge"])
@@ -127,9 +137,9 @@ def _told(
             }
         )
     steps = [{name: _short(value) for name, value in step.items()} for step in steps]
-    own = {name: cell[name] for name in ("method", "start", "seed", "ridge", "setting", "tuning")}
+    own = {name: cell[name] for name in ("method", "start", "seed", "ridge", "setting", "tuning", "held_out")}
     ends = {("iterations" if name == "iteration" else name): value for name, value in steps[-1].items()}
-    pictured = cell["method"] == "em" and not cell["tuning"]
+    pictured = cell["method"] == "em" and not cell["tuning"] and not cell["held_out"]
     return {
         "run": own | {"reason": trace.reason} | ends,
         "steps": steps,

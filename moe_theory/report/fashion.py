@@ -187,6 +187,11 @@ def ridge_figure(found: Found, name: str) -> Picture:
             own_x = [places[r] for r, v in ends.items() for _ in v]
             own_y = [value for v in ends.values() for value in v]
             style.measured(axes, own_x, own_y, slot, linestyle="none", markersize=2.4, markevery=1)
+        if held := {places[r]: [getattr(run, score) for run in own] for r, own in found.held_out().items()}:
+            hollow = {"linestyle": "none", "markerfacecolor": picture.theme.paper, "markevery": 1}
+            hollow |= {"markeredgecolor": picture.theme.ink, "markeredgewidth": 0.9, "markersize": 4.4}
+            means = [float(np.mean(v)) for v in held.values()]
+            style.measured(axes, list(held), means, 3, "k-means gate, held-out training images", **hollow)
         axes.set_xticks(range(len(values)), [f"{ridge:g}" for ridge in values])
         style.names(axes, x=r"ridge $\rho$: $L + \frac{\rho}{2}\|\theta\|^2$", y=label)
     made[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
