@@ -222,6 +222,19 @@ def test_separable_responses_are_degenerate_and_a_ridge_bounds_them() -> None:
     assert free.log_likelihood == pytest.approx(0, abs=1e-9) and np.isnan(free.inference.standard_errors).all()
 
 
+def test_a_ridge_on_intercepts_bounds_constant_experts() -> None:
+    """Of three experts on 0/1 responses without a pattern one goes to "always 0" or "always 1", which a ridge on slopes
+    does not see; with intercepts in it the penalty grows without bound, so every start ends at a maximum."""
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 1, (60, 1)), (rng.random(60) < 0.5).astype(float)
+    options = {"k": 3, "family": "binomial", "ridge": 1e-2, "restarts": 4}
+    free = mt.fit_mixture(x, y, **options)
+    assert free.runs.failures or not all(trace.converged for trace in free.runs.finalists)
+    bounded = mt.fit_mixture(x, y, ridge_intercepts=0.1, **options)
+    assert not bounded.runs.failures and all(trace.converged for trace in bounded.runs.finalists)
+    assert bounded.penalty == mt.Penalty(1e-2, 0.0, 0.1) and "0.001 on intercepts" in bounded.events[0]
+
+
 def test_counts_that_are_all_zero_on_one_side_separate_the_gate(gate: str) -> None:
     x = np.linspace(-1, 1, 50)[:, None]
     y = np.where(x[:, 0] > 0, 20.0 + 5 * np.arange(50) % 7, 0.0)

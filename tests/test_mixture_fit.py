@@ -294,6 +294,8 @@ BAD = [
     ({"starts": ["median"]}, r"^starts: expected names among random, kmeans, soft, dirichlet, moments, got 'median'$"),
     ({"restarts": 0}, r"^restarts: expected a whole number >= 1, got 0$"),
     ({"ridge": -1}, r"^ridge: expected a number >= 0, got -1$"),
+    ({"ridge": 1, "ridge_intercepts": -1}, r"^ridge_intercepts: expected a number >= 0, got -1$"),
+    ({"ridge_intercepts": 0.1}, r"^ridge_intercepts: expected a ridge, of which it is a share, got none$"),
     ({"sigma_floor": 0.1, "family": "poisson", "y": np.arange(50)}, r"^sigma_floor: expected gaussian experts, got"),
     ({"common_sigma": True, "family": "poisson", "y": np.arange(50)}, r"^common_sigma: expected gaussian experts, got"),
     ({"max_iterations": 0}, r"^max_iterations: expected a whole number >= 1, got 0$"),

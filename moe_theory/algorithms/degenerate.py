@@ -57,7 +57,7 @@ def saturation(model: Model, law: Law, at: SoftmaxEvaluation, i: int) -> Degener
         apart = np.sum((every - np.mean(every, axis=0)) ** 2, axis=1)  # the reference may be the one that goes
         heaviest = int(np.flatnonzero(apart >= (1 - 1e-9) * np.max(apart))[-1])
         return degenerate(model, law, at, heaviest, "the gate's features separate it from the others")
-    bound = "a ridge on intercepts too" if np.any(at.parts[i].ridge) else "a ridge"
+    bound = "a ridge on intercepts too" if np.any(at.parts[i].ridge) else "a ridge on slopes and intercepts"
     what = f"its features separate its responses, or have no full rank on its rows; {bound} bounds its coefficients"
     return degenerate(model, law, at, i - offset, what)
 

@@ -28,7 +28,10 @@ from moe_theory.structure import FAMILIES
 from moe_theory.validation import Array, whole_number
 
 FILES: dict[str, tuple[str, ...]] = {"figure": IMAGES, "trace_figure": IMAGES, "out": ()}
-ASKED = ("formula", "response", "weights", "offset", "restarts", "starts", "seed", "ridge", "sigma_floor", "accelerate")
+ASKED = (
+    *("formula", "response", "weights", "offset", "restarts", "starts", "seed"),
+    *("ridge", "ridge_intercepts", "sigma_floor", "accelerate"),
+)
 CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl")
 
 
@@ -46,6 +49,7 @@ CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl")
 @click.option(
     "--ridge", type=float, default=0.0, help="λ: adds λ/2 times the squared slopes to -log-likelihood per row."
 )
+@click.option("--ridge-intercepts", type=float, default=0.0, help="The same on intercepts, as a share of λ.")
 @click.option("--sigma-floor", type=float, default=0.0, help="Least standard deviation of gaussian experts.")
 @click.option("--restarts", type=int, default=8, show_default=True, help="Starts of EM.")
 @click.option("--starts", default=",".join(STARTS), show_default=True, help="Kinds of starts, by turns.")
@@ -142,7 +146,8 @@ def _fits(
     """(the fit of each k, why others have none); a bar on standard error meanwhile."""
     fits: dict[int, MixtureFit] = {}
     failures: dict[int, InputError] = {}
-    penalty, restarts = Penalty(options["ridge"], options["sigma_floor"]), options["restarts"]
+    penalty = Penalty.of(options["ridge"], options["sigma_floor"], options["ridge_intercepts"])
+    restarts = options["restarts"]
     bar, task = progress_bar(restarts * len(counts))
     with bar:
         for i, k in enumerate(counts):

@@ -91,7 +91,7 @@ def fashion(
         write_atomically(Path(page), remade("--markdown", Path(page), measured).encode())
     command = _command(given, table_dir)
     if as_json:
-        print_json(_report(plan, found, told, cost, files, command))
+        print_json(_report(plan, found, told, cost, cost if jobs == 1 else None, files, command))
     else:
         _show(told, options["dataset"], cost)
         for text in _chosen(found):
@@ -141,12 +141,18 @@ def _command(given: Mapping[str, Any], table: str | None) -> str:
 
 
 def _report(
-    plan: Plan | None, found: Found, told: list[Line], cost: Floor | None, files: list[str], command: str
+    plan: Plan | None,
+    found: Found,
+    told: list[Line],
+    cost: Floor | None,
+    alone: Floor | None,
+    files: list[str],
+    command: str,
 ) -> dict[str, Any]:
     """The documented keys: command, setting (null from a table), runs (every one at its end), summary (a line per
     method and start), ridges (a line per ridge tried on held-out training images), pass_milliseconds ({products,
     evaluation, ratio}; null from a table), em_iteration (its `evaluations`, median milliseconds, ratio to evaluations ×
-    products; null where not run), files.
+    products; null where not run, or with other runs beside it), files.
     """
     return {
         "command": command,
@@ -155,7 +161,7 @@ def _report(
         "summary": [asdict(line) for line in told],
         "ridges": [asdict(line) for line in ridges(found)],
         "pass_milliseconds": None if cost is None else asdict(cost) | {"ratio": cost.ratio},
-        "em_iteration": None if cost is None else _iteration(found, cost),
+        "em_iteration": None if alone is None else _iteration(found, alone),
         "files": files,
     }
 

@@ -32,6 +32,15 @@ class Penalty:
             if real_array(name, getattr(self, name), ndim=0) < 0:
                 raise InputError(f"{name}: expected a number >= 0, got {getattr(self, name):g}")
 
+    @classmethod
+    def of(cls, ridge: float, sigma_floor: float, ridge_intercepts: float) -> Penalty:
+        """As asked for by a user; InputError for a share of a ridge that there is not."""
+        if real_array("ridge_intercepts", ridge_intercepts, ndim=0) < 0:
+            raise InputError(f"ridge_intercepts: expected a number >= 0, got {ridge_intercepts:g}")
+        if ridge_intercepts and not ridge:
+            raise InputError("ridge_intercepts: expected a ridge, of which it is a share, got none")
+        return cls(ridge, sigma_floor, ridge_intercepts)
+
     def __bool__(self) -> bool:
         return self.ridge > 0 or self.sigma_floor > 0
 

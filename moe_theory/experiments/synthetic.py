@@ -138,7 +138,7 @@ class Plan:
     gate: float = 1.0
     angle: float = 90.0
     stretch: float = 1.0
-    seeds: int = 2
+    seeds: int = 4
     starts: tuple[str, ...] = ("near", "0.1", "1")
     rows: int = 4000
     dimension: int = 5

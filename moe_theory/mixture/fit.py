@@ -56,6 +56,7 @@ def fit_mixture(
     tolerance: float = TOLERANCE,
     ridge: float = 0.0,
     sigma_floor: float = 0.0,
+    ridge_intercepts: float = 0.0,
     accelerate: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> MixtureFit:
@@ -66,8 +67,8 @@ def fit_mixture(
     weights (n,): how many rows each row stands for. offset (n,): added to every expert's linear predictor. intercept: a
     constant before both. names, gate_names: of the features (by default a data frame's columns). restarts, seed: how
     many starts, and of what is random in them. starts: their kinds, by turns. max_iterations, tolerance: as for `run`.
-    ridge, sigma_floor: see `Penalty`. accelerate: SQUAREM instead of plain EM. progress: called with the start's
-    number.
+    ridge, sigma_floor: see `Penalty`; ridge_intercepts: its `intercepts`. accelerate: SQUAREM instead of plain EM.
+    progress: called with the start's number.
 
     Raises InputError for bad data (see `Problem.of`), and if from every start the likelihood is unbounded or a label
     vanishes at once. What goes wrong on the way is a `reason`: degenerate, with the label and its rows, is never
@@ -101,7 +102,7 @@ def fit_mixture(
         starts=starts,
         max_iterations=max_iterations,
         tolerance=tolerance,
-        penalty=Penalty(ridge, sigma_floor),
+        penalty=Penalty.of(ridge, sigma_floor, ridge_intercepts),
         accelerate=accelerate,
         progress=progress,
     )

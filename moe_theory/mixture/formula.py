@@ -35,6 +35,7 @@ def fit_formula(
     common_sigma: bool = False,
     ridge: float = 0.0,
     sigma_floor: float = 0.0,
+    ridge_intercepts: float = 0.0,
     **options: Any,
 ) -> FormulaFit:
     """`fit_mixture` with features from a formula in R's notation (the formulaic package's), n rows from a data frame.
@@ -59,7 +60,7 @@ def fit_formula(
         if name not in signature(fit_problem).parameters:
             raise InputError(f"{name}: expected an option of fit_formula or fit_mixture, got one that neither has")
     problem, terms = formula_problem(formula, frame, k, family, weights, offset, common_sigma)
-    return FormulaFit(fit_problem(problem, penalty=Penalty(ridge, sigma_floor), **options), terms)
+    return FormulaFit(fit_problem(problem, penalty=Penalty.of(ridge, sigma_floor, ridge_intercepts), **options), terms)
 
 
 def formula_problem(
