@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from moe_theory.errors import InputError
 from moe_theory.experiments.altered import STARTS, Altered
@@ -18,6 +18,7 @@ from moe_theory.experiments.fashion_summary import in_words, lines
 from moe_theory.report import style
 from moe_theory.report.listing import Listing, table
 from moe_theory.report.style import Picture
+from moe_theory.validation import Array
 
 #: colour of a method, and whether its line is thin: variants share a colour
 LOOKS = {
@@ -87,8 +88,8 @@ def curves_figure(found: Found, start: str, name: str) -> Picture:
             axes.set_xscale("log")
             axes.set_xlim(left={"passes": 1, "iteration": 0.9}.get(axis))
             style.names(axes, x=unit if score == "cross_entropy" else "", y=label if axis == "passes" else "")
-        row[0].set_ylim(*((0.0, 1.0) if score == "accuracy" else (0.0, 2.6)))
-    made[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        values = [getattr(step, score) for run in runs for step in found.of(run)]
+        _stretch(row[0], score, min(values), max(values))
     counts = sorted({sum(run.method == method for run in runs) for method in {run.method for run in runs}})
     many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     told = f"{STARTS[start]} start: means over {many} runs, bands from least to largest"
@@ -96,6 +97,32 @@ def curves_figure(found: Found, start: str, name: str) -> Picture:
     style.legend(made[0, 0], columns=3)
     picture.rows = {"runs": found.runs, "steps": found.steps}
     return picture
+
+
+def _stretch(axes: Axes, score: str, low: float, high: float) -> None:
+    """An ordinate on which what is left to gain is logarithmic: near the end methods differ by little."""
+    ticks: tuple[float, ...]
+    if score == "accuracy":
+        low, high = max(0.0, low - 0.02), 1 - 0.8 * (1 - high)
+        axes.set_yscale("function", functions=(_nines, _share))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        ticks = (0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
+    else:
+        low, high = 0.92 * low, 1.1 * min(high, 3.2)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        ticks = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _nines(accuracy: Array) -> Array:
+    return -np.log(np.maximum(1 - np.asarray(accuracy), 1e-3))
+
+
+def _share(nines: Array) -> Array:
+    return 1 - np.exp(-np.asarray(nines))
 
 
 def _curve(axes: Axes, runs: Sequence[Sequence[Step]], axis: str, score: str, method: str) -> None:
@@ -111,10 +138,13 @@ def _curve(axes: Axes, runs: Sequence[Sequence[Step]], axis: str, score: str, me
         style.band(axes, x[kept], np.min(y, axis=0)[kept], np.max(y, axis=0)[kept], slot)
 
 
-def _levels(axes: Axes, found: Found, score: str) -> None:
+BASELINES = {"oracle": "oracle: knows the inversion", "regression": "one regression"}
+
+
+def _levels(axes: Axes, found: Found, score: str, only: Sequence[str] = tuple(BASELINES)) -> None:
     """What the baselines reach."""
-    for method, label in (("oracle", "oracle: knows the inversion"), ("regression", "one regression")):
-        values = [getattr(run, score) for run in found.shown() if run.method == method]
+    for method in only:
+        label, values = BASELINES[method], [getattr(run, score) for run in found.shown() if run.method == method]
         if values:
             line = style.reference(
                 axes, [0, 1], [float(np.mean(values))] * 2, label, transform=axes.get_yaxis_transform()
@@ -147,7 +177,7 @@ def starts_figure(found: Found, name: str) -> Picture:
             linewidths=0.4,
             zorder=3,
         )
-        _levels(axes, found, "accuracy")
+        _levels(axes, found, "accuracy", only=("oracle",))
         axes.set_xticks(range(len(methods)), methods, rotation=60, ha="right", rotation_mode="anchor")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         style.title(axes, STARTS[kind])
@@ -193,6 +223,9 @@ def ridge_figure(found: Found, name: str) -> Picture:
             means = [float(np.mean(v)) for v in held.values()]
             style.measured(axes, list(held), means, 3, "k-means gate, held-out training images", **hollow)
         axes.set_xticks(range(len(values)), [f"{ridge:g}" for ridge in values])
+        if score == "cross_entropy":
+            ends_all = [run.cross_entropy for run in found.runs if run.method == "em"]
+            _stretch(axes, score, min(ends_all), max(ends_all))
         style.names(axes, x=r"ridge $\rho$: $L + \frac{\rho}{2}\|\theta\|^2$", y=label)
     made[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     style.heading(picture, f"Altered {name}: what the ridge does to EM")
