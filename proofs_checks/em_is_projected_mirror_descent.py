@@ -64,7 +64,7 @@ def check(setting: Setting, claimed: Projection) -> Iterator[Evidence]:
         way = divergence_to(model, step, projected)
         yield at_least(
             model.name,
-            r"the projection is not trivial: $E_X \mathrm{KL}(\mathrm{step}\|\mathrm{its projection})$",
+            r"the projection is not trivial: $E_X\,\mathrm{KL}$ of the step from it",
             way,
             1e-3,
             essential=False,

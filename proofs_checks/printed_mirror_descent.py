@@ -51,7 +51,7 @@ def projection(setting: Setting, claimed: Any) -> Iterator[Evidence]:
         nearest = EM(model).step(theta, rows) @ x.T
         yield close(
             model.name,
-            r"$E_X \mathrm{KL}(\mathrm{step}\|\mathrm{its projection on the model})$",
+            r"$E_X\,\mathrm{KL}$ of the step from its projection on the model",
             bregman(model, free, nearest, step),
             0.0,
             1e-9,

@@ -50,6 +50,10 @@ class Score:
     cross_entropy: float
     gate: float
 
+    def __str__(self) -> str:
+        gate = f"gate {100 * self.gate:.2f}%"
+        return f"accuracy {100 * self.accuracy:.2f}%, cross-entropy {self.cross_entropy:.4f} nats, {gate}"
+
 
 def alter(images: Images, seed: int, threads: int = 1, invert: bool = True) -> Altered:
     """Images inverted at random, by the seed. invert: if not, none is (what the oracle sees)."""

@@ -79,7 +79,7 @@ def _words(line: Line) -> tuple[str, ...]:
         "–" if baseline else line.start,
         str(line.runs),
         f"{line.passes:.0f}",
-        f"{line.seconds:.1f}",
+        f"{line.seconds:.{1 if line.seconds >= 1 else 2}f}",
         f"{100 * line.accuracy:.2f}%",
         f"{100 * line.accuracy_sd:.2f}",
         f"{line.cross_entropy:.3f}",

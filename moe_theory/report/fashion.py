@@ -89,6 +89,7 @@ def curves_figure(found: Found, start: str, name: str) -> Picture:
             axes.set_xlim(left={"passes": 1, "iteration": 0.9}.get(axis))
             style.names(axes, x=unit if score == "cross_entropy" else "", y=label if axis == "passes" else "")
         values = [getattr(step, score) for run in runs for step in found.of(run)]
+        values += [getattr(run, score) for run in found.shown() if run.method == "oracle"]
         _stretch(row[0], score, min(values), max(values))
     counts = sorted({sum(run.method == method for run in runs) for method in {run.method for run in runs}})
     many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
