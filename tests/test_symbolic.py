@@ -251,8 +251,15 @@ def test_densities_that_are_not_normal_are_integrated_where_quadrature_can_tell(
         lambda y, z, beta: -sp.log(sp.pi * (1 + y**2)),
     ):
         assert derive(declared(log_density)) is not None
-    with pytest.raises(DerivationError, match="expected Σ_y or ∫ p"):
-        derive(declared(lambda y, z, beta: -sp.log(3 * sp.cosh(sp.pi * y / 2))))
+    for wrong in (
+        lambda y, z, beta: -sp.log(3 * sp.cosh(sp.pi * y / 2)),
+        lambda y, z, beta: y**4 / 10,  # none of these falls far out
+        lambda y, z, beta: sp.Abs(y) - 3,
+        lambda y, z, beta: y**3 - y**2,
+        lambda y, z, beta: -sp.log(sp.pi * (1 + sp.exp(-y))),
+    ):
+        with pytest.raises(DerivationError, match="expected Σ_y or ∫ p"):
+            derive(declared(wrong))
 
 
 # The prover ---------------------------------------------------------------------------------------------------------

@@ -213,7 +213,7 @@ class Certificate:
         return {name: row.tolist() for name, row in zip(self.model.predictors, theta, strict=True)}
 
     def __repr__(self) -> str:
-        return f"<Certificate: {self}>"
+        return f"<Certificate: {' '.join(str(self).splitlines())}>"
 
     def __str__(self) -> str:
         if not self.certified:
@@ -225,8 +225,8 @@ class Certificate:
             starts = f"{norm} ≤ {at_most(basin.radius)}"
         return (
             f"{self.model.name}, {self.source.rows} rows: for {norm} ≤ {at_most(self.radius)},"
-            f" λ_max(M) ≤ {at_least(self.lambda_upper)} (proved; {self.found.value:.6g} found)."
-            f" From every start with {starts} EM converges to the one stationary point there,"
+            f" λ_max(M) ≤ {at_least(self.lambda_upper)} (proved; {self.found.value:.6g} found).\n"
+            f"From every start with {starts} EM converges to the one stationary point there,"
             f" B_A(θ̂‖θ_T+1) ≤ {at_least(self.lambda_upper)}^T B_A(θ̂‖θ_1)."
         )
 

@@ -60,7 +60,7 @@ def fashion(
 
     Each image is inverted with probability one half; two multinomial logistic experts under a logistic gate learn its
     class. Fashion-MNIST is taken from --data-dir, Debian's package dataset-fashion-mnist, or its home; --dataset digits
-    needs nothing of that and takes about a minute. The whole takes about 40 minutes on two cores.
+    needs nothing of that and takes about a minute. All takes about 40 minutes on two cores (--jobs 2 --threads 1).
     """
     whole_number("--jobs", jobs, least=1)
     given = {key: value for key, value in options.items() if value not in (None, False)}

@@ -14,6 +14,7 @@ from moe_theory.symbolic.expectation import poisson_laws
 from moe_theory.symbolic.identities import exact_form, prove_zero
 
 SURE = 1e-9  # of a quadrature's own error, from which on it decides
+FAR = (1e3, 1e6)  # where |y| p(y) > 2 says that no law has such a tail: of one that falls, half of it is less than 1
 
 
 def require_exponential_family(model: Model) -> None:
@@ -69,13 +70,15 @@ def require_probability_law(model: Model) -> None:
 
 
 def _integrates(model: Model, expert: sp.Expr) -> bool:
-    """False where quadrature at a point of the predictors is sure that ∫ p(y|x,z) dy is not 1; where it is not sure (a
-    kink, a heavy tail) the declaration is taken at its word."""
+    """False where p(y|x,z) at a point of the predictors does not fall far out, or quadrature is sure that its integral
+    is not 1; where it is not sure (a kink, a heavy tail) the declaration is taken at its word."""
     density = sp.lambdify([RESPONSE, *model.symbols], exact_form(sp.exp(expert)), "mpmath")
     point = [mpmath.mpf(3 * i % 7 - 3) / 10 for i in range(1, 1 + len(model.symbols))]
     at = lambda y: density(mpmath.mpf(y), *point)
     nodes = [-30, -8, -4, -2, -1, 0, 1, 2, 4, 8, 30]
     try:
+        if any(all(y * at(side * y) > 2 for y in FAR) for side in (-1, 1)):
+            return False
         if max(abs(at(nodes[0])), abs(at(nodes[-1]))) > SURE:  # there is more outside
             return True
         value, error = mpmath.quad(at, nodes, error=True, maxdegree=7)
