@@ -236,7 +236,7 @@ def ridge_figure(found: Found, name: str) -> Picture:
 
 
 def gate_figure(found: Found) -> Picture:
-    """The gate's choice for every class, plain and inverted, in EM's best and worst run."""
+    """The gate's choice for every class, plain and inverted, in EM's runs with the best and the worst gate."""
     picture, made = style.panels(1, 2, width=style.PAGE, height=3.2, sharey=True, sharex=True)
     for axes, (title, rows) in zip(made[0], _basins(found), strict=True):
         labels = list(dict.fromkeys(row.label for row in rows))
@@ -259,8 +259,9 @@ def gate_figure(found: Found) -> Picture:
 
 
 def experts_figure(found: Found) -> Picture:
-    """Mean images of what the gate hands to each expert, class by class, in EM's best and worst run, and the share of a
-    class's images that it gets."""
+    """Mean images of what the gate hands to each expert, class by class, in EM's runs with the best and the worst
+    gate, and the share of a class's images that it gets.
+    """
     basins = _basins(found)
     labels = list(dict.fromkeys(row.label for row in found.seen))
     picture, made = style.panels(2 * len(basins), len(labels), width=style.PAGE, height=0.86 * 2 * len(basins) + 0.3)
@@ -292,7 +293,7 @@ def _show(axes: Axes, pixels: np.ndarray, black: float, white: float) -> None:
 
 
 def _basins(found: Found) -> list[tuple[str, list[Seen]]]:
-    """(title, rows) of EM's worst and best run, the best first."""
+    """(title, rows) of EM's runs with the worst and the best gate, the best first."""
     kept = found.pictured()
     by_number: dict[int, Run] = {run.run: run for run in found.runs}
     known = sorted(dict.fromkeys(row.run for row in kept.seen), key=lambda r: -by_number[r].gate)
@@ -301,7 +302,7 @@ def _basins(found: Found) -> list[tuple[str, list[Seen]]]:
     if len(known) == 1:
         known *= 2
     made = []
-    for word, number in zip(("best run", "worst run"), known, strict=True):
+    for word, number in zip(("best gate", "worst gate"), known, strict=True):
         run = by_number[number]
         told = f"{word}: {STARTS[run.start]}, accuracy {100 * run.accuracy:.1f}%, gate {100 * run.gate:.1f}%"
         made.append((told, [row for row in kept.seen if row.run == number]))
