@@ -11,17 +11,25 @@ from moe_theory.errors import InputError
 
 IMAGES = (".png", ".svg", ".pdf")
 MARK = "moe_theory figure"  # the key that a figure's table begins with
+TABLE_HEAD = f'{{"{MARK}": '
 
 
 def table_path(path: str | Path) -> Path:
     """Where the table of a figure's file lies: fit.png.json of fit.png."""
     path = Path(path)
+    if not path.name:
+        raise InputError(f"figure: expected the name of a file, got {str(path)!r}")
     return path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
+
+
+def is_ours(path: Path, mark: str) -> bool:
+    """Whether a file has our mark in it."""
+    return mark.encode() in path.read_bytes()
 
 
 def check_ours(option: str, path: Path, mark: str) -> None:
     """InputError where there is a file that another program, or a person, wrote: without `mark` in it."""
-    if path.is_file() and mark.encode() not in path.read_bytes():
+    if path.is_file() and not is_ours(path, mark):
         raise InputError(
             f"{option}: expected no {path.name} in {path.parent} but our own, there is another's: choose another place"
         )
@@ -38,13 +46,18 @@ def check_writable(option: str, path: Path) -> None:
         raise InputError(f"{option}: expected a file in a writable folder, got {path}")
 
 
-def check_figure(option: str, path: Path) -> None:
-    """InputError unless a figure can be written at `path`, and its table beside it over nobody else's file."""
+def check_figure(option: str, path: Path, table: bool = True) -> None:
+    """InputError unless a figure can be written at `path`, and its table, if it has one, beside it over nobody else's
+    file."""
     if path.suffix.lower() not in IMAGES:
         raise InputError(f"{option}: expected a .png, .svg or .pdf file, got {str(path)!r}")
-    for file in (path, table_path(path)):
-        check_writable(option, file)
-    check_ours(option, table_path(path), MARK)
+    try:
+        for file in (path, table_path(path)) if table else (path,):
+            check_writable(option, file)
+        if table:
+            check_ours(option, table_path(path), TABLE_HEAD)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{option}: expected a file that can be written, got {str(path)!r} ({error})") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -59,7 +59,9 @@ def read_rows(path: str | Path, cls: type[Row]) -> list[Row]:
 
 def to_columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
     """Rows of one class as plain lists by name, for JSON: None for nan, "inf" and "-inf"; {} of no rows."""
-    return {name: [_plain(getattr(row, name)) for row in rows] for name in (_columns(type(rows[0])) if rows else ())}
+    return {
+        name: [plain_value(getattr(row, name)) for row in rows] for name in (_columns(type(rows[0])) if rows else ())
+    }
 
 
 def from_columns(columns: Any, cls: type[Row], where: str) -> list[Row]:
@@ -102,7 +104,8 @@ def _written(value: Any, digits: int | None) -> str:
     return str(plain)
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """For JSON: NumPy's numbers as Python's, None for nan, "inf" and "-inf"."""
     plain = value.item() if hasattr(value, "item") else value
     if not isinstance(plain, float) or math.isfinite(plain):
         return plain
@@ -116,7 +119,10 @@ def _cell(value: Any, kind: Any, where: str) -> Any:
     right = (int, float) if kind is float else kind
     if not isinstance(value, right) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"table: expected {kind.__name__} in {where}, got {value!r}")
-    return float(value) if kind is float else value
+    try:
+        return float(value) if kind is float else value
+    except OverflowError as error:
+        raise InputError(f"table: expected a float in {where}, got a number that is too large") from error
 
 
 def _read(cells: dict[str, str], columns: dict[str, Callable[[str], Any]], path: Any, line: int) -> dict[str, Any]:

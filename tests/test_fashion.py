@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import sys
@@ -263,6 +264,19 @@ def test_the_ridge_is_chosen_on_images_held_out(found: Found) -> None:
     assert own[0].cross_entropy == pytest.approx(score(model, trace.last, data).cross_entropy, rel=1e-5)
     told, best = ridges(found), min(own, key=lambda run: run.cross_entropy)
     assert [line.runs for line in told] == [1] * len(own) and f"ρ = {best.ridge:g}: " in ridge_in_words(told)
+
+
+def test_few_images_and_no_em(tmp_path: Path) -> None:
+    few = reproduce(dataclasses.replace(SMALL, rows=5, passes=21, methods=("em",), starts=("kmeans",)))
+    assert not few.held_out()
+    for draw in drawings(few, "digits").values():
+        low, high = draw().axes[-1].get_ylim()
+        assert low < high or draw().axes[-1].yaxis_inverted()
+    few.save(tmp_path)
+    assert (tmp_path / "seen.csv").exists()
+    without = reproduce(dataclasses.replace(SMALL, rows=80, passes=3, methods=("gd",), starts=("kmeans",)))
+    without.save(tmp_path)
+    assert Found.load(tmp_path) == without and not without.seen
 
 
 def test_resumed_where_it_was(found: Found, tmp_path: Path) -> None:

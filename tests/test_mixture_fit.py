@@ -182,7 +182,7 @@ def test_an_offset_is_added_to_every_expert() -> None:
 def test_new_rows_are_treated_as_the_fitted_ones() -> None:
     for family in FAMILIES:
         problem = draw(family, 3, 150, 9, d=2)
-        fit = fit_problem(problem, restarts=2, penalty=mt.Penalty(1e-2))
+        fit = fit_problem(problem, restarts=2, penalty=mt.Penalty(1e-2), max_iterations=200)
         x, gate, y = problem.law.x[:, :2], problem.law.x[:, [3]], problem.law.y
         assert problem.features.columns[:4] == ("x1", "x2", "(Intercept)", "w1")
         for name in ("predict", "gate_probabilities", "expert_means"):

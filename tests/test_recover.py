@@ -718,7 +718,7 @@ def test_tables_files_and_picture(command, data: str, tmp_path: Path) -> None:
     assert [float(r["low"]) for r in rows] == pytest.approx(np.array(found["intervals"])[..., 0].ravel().tolist())
     assert [r["feature"] for r in rows[:3]] == ["x1", "x2", "x3"] and rows[3]["expert"] == "2"
     assert figure.read_bytes().startswith(b"\x89PNG")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "p.png", "t.csv"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "p.png", "p.png.json", "t.csv"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,12 @@ def test_other_columns_are_refused(columns: Any, said: str) -> None:
     assert said in str(error.value)
 
 
+RACE = (
+    '{"moe_theory figure": "race", "words": {"title": "TITLE"}, "tables": {"race":'
+    ' {"label": ["EM"], "t": [3], "gap": [1.5], "predicted": [null], "contraction": [null]}}}'
+)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -128,6 +134,11 @@ def test_other_columns_are_refused(columns: Any, said: str) -> None:
         ('{"moe_theory figure": "rate", "words": {}, "tables": {}}', "expected the tables rate and words"),
         ('{"moe_theory figure": "rate", "words": {}, "tables": {"rate": {"t": []}}}', "expected the columns"),
         ('{"moe_theory figure": "rate", "words": {"title": "T"}, "tables": {"rate": {}}}', "that can be drawn"),
+        ("[" * 100_000, "expected the table that was written beside it"),
+        ('{"moe_theory figure": "rate", "words": {"title": NaN}, "tables": {"rate": {}}}', "written beside it"),
+        (RACE.replace("TITLE", "$\\\\foo$"), "that can be drawn"),
+        (RACE.replace("1.5", "1" + "0" * 400), "a number that is too large"),
+        (RACE.replace("[3]", "[1" + "0" * 400 + "]"), "that can be drawn"),
         ('{"moe_theory figure": "race", "words": {"name": "T"}, "tables": {"race": {}}}', "that can be drawn"),
     ],
 )
@@ -142,12 +153,35 @@ def test_what_is_no_table_is_refused(text: str | None, said: str, tmp_path: Path
     assert stopped.value.code == 2 and said in capsys.readouterr().err and not (tmp_path / "b.png").exists()
 
 
+def test_such_a_table_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(RACE)
+    assert mt.redraw(tmp_path / "a.json").axes[0].get_title("left") == "TITLE"
+    with pytest.raises(InputError, match="expected the name of a file"):
+        mt.redraw("")
+
+
 def test_a_figure_without_tables_is_saved_alone(tmp_path: Path) -> None:
     mt.save_figure(Figure(), tmp_path / "a.png")
     mt.save_figure(panel()[0], tmp_path / "b.PDF")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.PDF"]
+    (tmp_path / "a.png.json").write_text(RACE)  # of a figure that was there before
+    mt.save_figure(Figure(), tmp_path / "a.png")
+    assert not (tmp_path / "a.png.json").exists()
+    (tmp_path / "a.png.json").write_text("mine")
+    mt.save_figure(Figure(), tmp_path / "a.png")
+    assert (tmp_path / "a.png.json").read_text() == "mine"
     with pytest.raises(InputError, match="drawn from tables"):
         figure_table(panel()[0])
+
+
+@pytest.mark.parametrize("options", ["--figure q.png --out q.png.json", "--figure q.png --trace-figure q.png"])
+def test_no_two_files_of_a_command_are_one(options: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("d.csv").write_text("x,y\n" + "\n".join(f"{i},{i % 3}" for i in range(20)))
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "d.csv", "--response", "y", "--features", "x", *options.split()])
+    assert stopped.value.code == 2 and "expected a file of its own" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["d.csv"]
 
 
 def test_nobody_elses_file_is_written_over(figures: dict[str, Picture], tmp_path: Path) -> None:
@@ -163,14 +197,18 @@ def test_a_users_own_drawing_is_drawn_again(tmp_path: Path) -> None:
     """As a module of claims would declare it; one table is empty."""
 
     @drawing("own", cells=Cell, none=Cell)
-    def draw(cells: list[Cell], none: list[Cell], title: str, scale: float = 1.0) -> Picture:
+    def draw(cells: Iterable[Cell], none: list[Cell], title: str, scale: float = 1.0) -> Picture:
         picture, axes = panel()
         axes.plot([c.a for c in cells], [scale * c.b for c in cells])
         axes.set_title(title + str(len(none)))
         return picture
 
+    with pytest.raises(InputError, match="no other module draws, got 'race'"):
+        drawing("race", cells=Cell)(draw)
     try:
-        mt.save_figure(draw([Cell(1, 2.0, "", True)], none=[], title="T"), tmp_path / "a.png")
+        mt.save_figure(
+            draw(iter([Cell(1, 2.0, "", True)]), none=[], title="T", scale=np.float64(1)), tmp_path / "a.png"
+        )
         again = mt.redraw(tmp_path / "a.png")
     finally:
         del DRAWINGS["own"]

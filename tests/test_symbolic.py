@@ -249,6 +249,9 @@ def test_densities_that_are_not_normal_are_integrated_where_quadrature_can_tell(
         lambda y, z, beta: -sp.log(2 * sp.cosh(sp.pi * y / 2)),
         lambda y, z, beta: -sp.Abs(y) - sp.log(2),
         lambda y, z, beta: -sp.log(sp.pi * (1 + y**2)),
+        lambda y, z, beta: -(y - 80) - sp.exp(-(y - 80)),  # mass where quadrature does not look
+        lambda y, z, beta: -sp.Abs(y - 10_000) - sp.log(2),
+        lambda y, z, beta: sp.log(1000) - 1000 * y - sp.exp(-1000 * y),  # in no time
     ):
         assert derive(declared(log_density)) is not None
     for wrong in (

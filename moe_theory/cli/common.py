@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from moe_theory.errors import InputError
-from moe_theory.files import IMAGES, check_figure, check_writable
+from moe_theory.files import IMAGES, check_figure, check_writable, table_path
 from moe_theory.model import Model
 from moe_theory.validation import Array, real_array
 from moe_theory.zoo import by_name
@@ -64,7 +64,8 @@ def own_files(
 ) -> dict[str, Path]:
     """{name: path} of the files to be written, those of `options` that are given: writable, none of them the data, each
     its own, with one of its `endings` (any if none are named). InputError names the option (--name)."""
-    taken, found = {Path(data_file).resolve(): "the data"}, {}
+    real, found = os.path.realpath, {}
+    taken = {real(data_file): "the data"}
     for name, allowed in endings.items():
         text = options[name]
         if text is None:
@@ -74,9 +75,10 @@ def own_files(
             listed = " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
             raise InputError(f"{option}: expected a {listed} file, got {text!r}")
         (check_figure if allowed == IMAGES else check_writable)(option, path)
-        if path.resolve() in taken:
-            raise InputError(f"{option}: expected a file of its own, got {taken[path.resolve()]}, {text!r}")
-        taken[path.resolve()] = "another option's"
+        for own in (path, table_path(path)) if allowed == IMAGES else (path,):
+            if real(own) in taken:
+                raise InputError(f"{option}: expected a file of its own, got {taken[real(own)]}, {str(own)!r}")
+            taken[real(own)] = "another option's"
         found[name] = path
     return found
 

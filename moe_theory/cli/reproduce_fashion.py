@@ -63,7 +63,7 @@ def fashion(
     needs nothing of that and takes about a minute. All takes about 40 minutes on two cores (--jobs 2 --threads 1).
     """
     whole_number("--jobs", jobs, least=1)
-    given = {key: value for key, value in options.items() if value not in (None, False)}
+    given = {key: value for key, value in options.items() if value is not None and value is not False}
     if table_dir is not None and (set(given) - {"dataset"} or store is not None):
         other = next((key for key in given if key != "dataset"), "store").replace("_", "-")
         raise InputError(f"--table: expected no option of a run beside it, got --{other}")

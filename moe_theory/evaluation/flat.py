@@ -28,14 +28,21 @@ class FlatEvaluation(Evaluation):
 
     target: Array
     mean: Array
-    parts: Parts
+    parts: Parts | None
     known: Hessians | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the rows, which do not travel between processes."""
+        return self.__dict__ | {"known": self.hessians, "parts": None}
 
     @cached_property
     def hessians(self) -> Hessians:
         """∇²A(θ) restricted to each part of the model whose Hessian varies, (q d, q d), None for the others (see
         `Kernels.parts`); where they are not known yet, from one more pass over x."""
-        return self.parts.evaluate(self.theta)[1] if self.known is None else self.known
+        if self.known is None:
+            assert self.parts is not None
+            return self.parts.evaluate(self.theta)[1]
+        return self.known
 
     @property
     def gradient(self) -> Array:

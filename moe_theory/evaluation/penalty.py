@@ -35,11 +35,13 @@ class Penalty:
     @classmethod
     def of(cls, ridge: float, sigma_floor: float, ridge_intercepts: float) -> Penalty:
         """As asked for by a user; InputError for a share of a ridge that there is not."""
-        if real_array("ridge_intercepts", ridge_intercepts, ndim=0) < 0:
+        asked = {"ridge": ridge, "sigma_floor": sigma_floor, "ridge_intercepts": ridge_intercepts}
+        numbers = {name: float(real_array(name, value, ndim=0)) for name, value in asked.items()}
+        if numbers["ridge_intercepts"] < 0:
             raise InputError(f"ridge_intercepts: expected a number >= 0, got {ridge_intercepts:g}")
-        if ridge_intercepts and not ridge:
+        if numbers["ridge_intercepts"] and not numbers["ridge"]:
             raise InputError("ridge_intercepts: expected a ridge, of which it is a share, got none")
-        return cls(ridge, sigma_floor, ridge_intercepts)
+        return cls(*numbers.values())
 
     def __bool__(self) -> bool:
         return self.ridge > 0 or self.sigma_floor > 0

@@ -21,6 +21,7 @@ from moe_theory.validation import whole_number
 RIDGE = 5e-4
 RIDGES = (0.0, 1e-4, 1e-3, 2e-3, 1e-2)  # looked at beside it
 HELD_OUT = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3)  # that it was chosen among, by EM on held out training images
+SPLIT = 60  # images from which on some are held out
 LOOKED = 2  # seeds that ridges are looked at on
 MORE = 2  # times as many seeds for EM from small random starts
 DATASETS = ("fashion", "digits")
@@ -106,7 +107,9 @@ class Plan:
             for seed in range(min(LOOKED, self.seeds)):
                 beside = [s for s in self.starts if s != "pc1"]
                 found += [self.cell("em", s, seed, 0.0, ridge=r) for r in RIDGES if r != self.ridge for s in beside]
-                kept = sorted({*HELD_OUT, self.ridge}) if "kmeans" in self.starts else []
+                kept = (
+                    sorted({*HELD_OUT, self.ridge}) if "kmeans" in self.starts and (self.rows or SPLIT) >= SPLIT else []
+                )
                 found += [self.cell("em", "kmeans", seed, 0.0, ridge=r, held_out=True) for r in kept]
         return sorted(found, key=lambda cell: (cell["seed"], cell["method"] == "oracle", cell["held_out"]))
 
@@ -124,11 +127,14 @@ class Found:
         for name in TABLES:
             if rows := getattr(self, name):
                 write_rows(folder / f"{name}.csv", rows)
+            else:
+                (folder / f"{name}.csv").unlink(missing_ok=True)  # of a run before
 
     @classmethod
     def load(cls, folder: Path) -> Found:
-        """What `save` wrote; InputError for another folder."""
-        return cls(*(read_rows(folder / f"{name}.csv", row) for name, row in TABLES.items()))
+        """What `save` wrote; InputError for another folder. Where EM was not run nothing was seen."""
+        runs, steps, seen = (folder / f"{name}.csv" for name in TABLES)
+        return cls(read_rows(runs, Run), read_rows(steps, Step), read_rows(seen, Seen) if seen.exists() else [])
 
     def of(self, run: Run) -> list[Step]:
         """The run's steps."""

@@ -14,9 +14,9 @@ from typing import ParamSpec
 from matplotlib.figure import Figure
 
 from moe_theory.errors import InputError
-from moe_theory.files import MARK, check_figure, table_path, write_all
+from moe_theory.files import MARK, TABLE_HEAD, check_figure, is_ours, table_path, write_all
 from moe_theory.report.style import Picture
-from moe_theory.tables import to_columns
+from moe_theory.tables import plain_value, to_columns
 
 P = ParamSpec("P")
 
@@ -37,16 +37,21 @@ def drawing(kind: str, **tables: type) -> Callable[[Callable[P, Picture]], Calla
     """Decorator for what draws a kind of figure from tables: its pictures know what they were drawn from."""
 
     def register(draw: Callable[P, Picture]) -> Callable[P, Picture]:
+        if kind in DRAWINGS and DRAWINGS[kind].draw.__module__ != draw.__module__:
+            raise InputError(f"kind: expected one that no other module draws, got {kind!r}")
         signature = inspect.signature(draw)
 
         @functools.wraps(draw)
         def drawn(*args: P.args, **words: P.kwargs) -> Picture:
-            picture = draw(*args, **words)
             bound = signature.bind(*args, **words)
             bound.apply_defaults()
-            values = list(bound.arguments.items())
-            picture.kind, picture.words = kind, dict(values[len(tables) :])
-            picture.rows = {name: list(rows) for name, (_, rows) in zip(tables, values, strict=False)}
+            given = bound.arguments
+            for argument in list(given)[: len(tables)]:
+                given[argument] = list(given[argument])
+            picture = draw(*bound.args, **bound.kwargs)
+            names = list(given)
+            picture.rows = {table: given[name] for table, name in zip(tables, names, strict=False)}
+            picture.kind, picture.words = kind, {name: given[name] for name in names[len(tables) :]}
             return picture
 
         DRAWINGS[kind] = Drawing(drawn, tables)
@@ -61,7 +66,8 @@ def figure_table(picture: Picture) -> bytes:
     if not picture.kind:
         raise InputError("figure: expected one that is drawn from tables (`drawing`), got another")
     tables = {name: to_columns(rows) for name, rows in picture.rows.items()}
-    found = {MARK: picture.kind, "words": picture.words, "tables": tables}
+    words = {name: plain_value(value) for name, value in picture.words.items()}
+    found = {MARK: picture.kind, "words": words, "tables": tables}
     return (json.dumps(found, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -83,5 +89,9 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     path: ends with .png, .svg or .pdf. InputError where it does not, or where files cannot be written there or
     would come over another's.
     """
-    check_figure("path", Path(path))
+    table = isinstance(figure, Picture) and bool(figure.kind)
+    check_figure("path", Path(path), table)
     write_all(figure_files(figure, Path(path)))
+    beside = table_path(path)
+    if not table and beside.is_file() and is_ours(beside, TABLE_HEAD):
+        beside.unlink()  # of the figure that was there before

@@ -90,7 +90,7 @@ def curves_figure(found: Found, start: str, name: str) -> Picture:
             style.names(axes, x=unit if score == "cross_entropy" else "", y=label if axis == "passes" else "")
         values = [getattr(step, score) for run in runs for step in found.of(run)]
         values += [getattr(run, score) for run in found.shown() if run.method == "oracle"]
-        _stretch(row[0], score, min(values), max(values))
+        _stretch(row[0], score, values)
     counts = sorted({sum(run.method == method for run in runs) for method in {run.method for run in runs}})
     many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     told = f"{STARTS[start]} start: means over {many} runs, bands from least to largest"
@@ -100,8 +100,10 @@ def curves_figure(found: Found, start: str, name: str) -> Picture:
     return picture
 
 
-def _stretch(axes: Axes, score: str, low: float, high: float) -> None:
+def _stretch(axes: Axes, score: str, values: Sequence[float]) -> None:
     """An ordinate on which what is left to gain is logarithmic: near the end methods differ by little."""
+    finite = [value for value in values if np.isfinite(value)] or [1.0]
+    low, high = min(finite), max(finite)
     ticks: tuple[float, ...]
     if score == "accuracy":
         low, high = max(0.0, low - 0.02), 1 - 0.8 * (1 - high)
@@ -109,7 +111,8 @@ def _stretch(axes: Axes, score: str, low: float, high: float) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         ticks = (0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
     else:
-        low, high = 0.92 * low, 1.1 * min(high, 3.2)
+        low = max(low, 1e-3)
+        low, high = 0.92 * low, 1.1 * max(min(high, 3.2), 1.5 * low)
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
         ticks = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3)
@@ -225,8 +228,7 @@ def ridge_figure(found: Found, name: str) -> Picture:
             style.measured(axes, list(held), means, 3, "k-means gate, held-out training images", **hollow)
         axes.set_xticks(range(len(values)), [f"{ridge:g}" for ridge in values])
         if score == "cross_entropy":
-            ends_all = [run.cross_entropy for run in found.runs if run.method == "em"]
-            _stretch(axes, score, min(ends_all), max(ends_all))
+            _stretch(axes, score, [run.cross_entropy for run in found.runs if run.method == "em"])
         style.names(axes, x=r"ridge $\rho$: $L + \frac{\rho}{2}\|\theta\|^2$", y=label)
     made[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     style.heading(picture, f"Altered {name}: what the ridge does to EM")

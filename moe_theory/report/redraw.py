@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from pathlib import Path
@@ -24,8 +25,8 @@ def redraw(path: str | Path) -> Picture:
     """
     file = table_path(path)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"figure: expected the table that was written beside it, got {file} ({why})") from error
     kind = found.get(MARK) if isinstance(found, dict) else None
@@ -52,6 +53,13 @@ def _drawing(kind: str, file: Path) -> Drawing:
 
 def _drawn(drawing: Drawing, rows: list[Any], words: dict[str, Any], file: Path) -> Picture:
     try:
-        return drawing.draw(*rows, **words)
-    except (TypeError, ValueError, KeyError, IndexError) as error:  # columns are right, what they say together is not
-        raise InputError(f"figure: expected a table that can be drawn, got {file} ({error})") from error
+        picture = drawing.draw(*rows, **words)
+        copy.deepcopy(picture).draw_without_rendering()  # formulas and limits are looked at here; it moves the axes
+        return picture
+    except Exception as error:  # columns are right, what they say together may be anything
+        why = " ".join(str(error).split())
+        raise InputError(f"figure: expected a table that can be drawn, got {file} ({why})") from error
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")

@@ -14,6 +14,7 @@ from moe_theory.symbolic.expectation import poisson_laws
 from moe_theory.symbolic.identities import exact_form, prove_zero
 
 SURE = 1e-9  # of a quadrature's own error, from which on it decides
+AROUND = [30 * 1.03**k for k in range(1, 350)]  # where mass is looked for that quadrature has not seen
 FAR = (1e3, 1e6)  # where |y| p(y) > 2 says that no law has such a tail: of one that falls, half of it is less than 1
 
 
@@ -71,20 +72,24 @@ def require_probability_law(model: Model) -> None:
 
 def _integrates(model: Model, expert: sp.Expr) -> bool:
     """False where p(y|x,z) at a point of the predictors does not fall far out, or quadrature is sure that its integral
-    is not 1; where it is not sure (a kink, a heavy tail) the declaration is taken at its word."""
+    is not 1; where it is not sure (a kink, a heavy tail, mass far from 0) the declaration is taken at its word."""
+    logarithm = sp.lambdify([RESPONSE, *model.symbols], exact_form(expert), "mpmath")
     density = sp.lambdify([RESPONSE, *model.symbols], exact_form(sp.exp(expert)), "mpmath")
     point = [mpmath.mpf(3 * i % 7 - 3) / 10 for i in range(1, 1 + len(model.symbols))]
     at = lambda y: density(mpmath.mpf(y), *point)
     nodes = [-30, -8, -4, -2, -1, 0, 1, 2, 4, 8, 30]
     try:
-        if any(all(y * at(side * y) > 2 for y in FAR) for side in (-1, 1)):
+        far = lambda y, side: mpmath.log(y / 2) + logarithm(mpmath.mpf(side * y), *point)
+        if any(all(far(y, side) > 0 for y in FAR) for side in (-1, 1)):
             return False
         if max(abs(at(nodes[0])), abs(at(nodes[-1]))) > SURE:  # there is more outside
             return True
         value, error = mpmath.quad(at, nodes, error=True, maxdegree=7)
     except (ArithmeticError, ValueError, TypeError):
         return True
-    return not (error < SURE and abs(value - 1) > 1000 * SURE)
+    if error > SURE or abs(value) < SURE or abs(value - 1) <= 1000 * SURE:
+        return True
+    return value < 1 and any(abs(at(side * y)) > SURE for y in AROUND for side in (-1, 1))  # what lacks may be there
 
 
 def curvature_obstruction(model: Model) -> str | None:
