@@ -77,7 +77,7 @@ def own_files(
         (check_figure if allowed == IMAGES else check_writable)(option, path)
         for own in (path, table_path(path)) if allowed == IMAGES else (path,):
             if real(own) in taken:
-                raise InputError(f"{option}: expected a file of its own, got {taken[real(own)]}, {str(own)!r}")
+                raise InputError(f"{option}: expected a file of its own, got {taken[real(own)]}, {text!r}")
             taken[real(own)] = "another option's"
         found[name] = path
     return found
