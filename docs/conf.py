@@ -50,7 +50,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"Array(Like)?|Figure|DataFrame|RenderableType"),
     # Parts that are filled in by the functions that return them; nobody has to name them.
     ("py:.*", r"moe_theory\..*\.(Layout|Softmax|Design|Columns|Row|Terms|NormalExpert|Polished|Experts|AnyFit)"),
-    ("py:.*", r"Verdict|\w+\[~.*"),  # a Literal, and types in quotes in a default, which Sphinx splits at a comma
+    ("py:.*", r"P|Verdict|\w+\[~.*"),  # a ParamSpec, a Literal, types in quotes, which Sphinx splits at a comma
 ]
 
 html_theme = "furo"
