@@ -23,26 +23,24 @@ Hessians = tuple[Array | None, ...]
 class FlatEvaluation(Evaluation):
     """A flat model at θ.
 
-    target: E[E[s|x,y] ⊗ x], (m, d). mean: ∇A(θ), (m, d). known: the Hessians, where they came with the same pass.
+    target: E[E[s|x,y] ⊗ x], (m, d). mean: ∇A(θ), (m, d). curvature: the Hessians, where they came with the same pass,
+    or what computes them.
     """
 
     target: Array
     mean: Array
-    parts: Parts | None
-    known: Hessians | None = None
+    curvature: Hessians | Parts
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the rows, which do not travel between processes."""
-        return self.__dict__ | {"known": self.hessians, "parts": None}
+        return self.__dict__ | {"curvature": self.hessians}
 
     @cached_property
     def hessians(self) -> Hessians:
         """∇²A(θ) restricted to each part of the model whose Hessian varies, (q d, q d), None for the others (see
         `Kernels.parts`); where they are not known yet, from one more pass over x."""
-        if self.known is None:
-            assert self.parts is not None
-            return self.parts.evaluate(self.theta)[1]
-        return self.known
+        known = self.curvature
+        return known.evaluate(self.theta)[1] if isinstance(known, Parts) else known
 
     @property
     def gradient(self) -> Array:
@@ -74,7 +72,7 @@ def evaluate_flat(model: Model, law: Law, theta: Array, second_order: bool = Tru
 
         evidence, target = total(rows.blocks, posterior_step)
         mean, hessians = parts.evaluate(theta)
-        return FlatEvaluation(theta, mirror_map(model, law, theta) - evidence, target, mean, parts, hessians)
+        return FlatEvaluation(theta, mirror_map(model, law, theta) - evidence, target, mean, hessians)
 
     if not second_order:
 
@@ -91,7 +89,7 @@ def evaluate_flat(model: Model, law: Law, theta: Array, second_order: bool = Tru
 
     log_likelihood, target, *terms = total(rows.blocks, everything)
     mean, hessians = parts.collect(theta, terms)
-    return FlatEvaluation(theta, -log_likelihood, target, mean, parts, hessians)
+    return FlatEvaluation(theta, -log_likelihood, target, mean, hessians)
 
 
 class Parts:
