@@ -91,7 +91,7 @@ def fashion(
         write_atomically(Path(page), remade("--markdown", Path(page), measured).encode())
     command = _command(given, table_dir)
     if as_json:
-        print_json(_report(plan, found, told, cost, cost if jobs == 1 else None, files, command))
+        print_json(_report(plan, found, told, cost, jobs == 1, files, command))
     else:
         _show(told, options["dataset"], cost)
         for text in _chosen(found):
@@ -145,7 +145,7 @@ def _report(
     found: Found,
     told: list[Line],
     cost: Floor | None,
-    alone: Floor | None,
+    alone: bool,
     files: list[str],
     command: str,
 ) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _report(
         "summary": [asdict(line) for line in told],
         "ridges": [asdict(line) for line in ridges(found)],
         "pass_milliseconds": None if cost is None else asdict(cost) | {"ratio": cost.ratio},
-        "em_iteration": None if alone is None else _iteration(found, alone),
+        "em_iteration": _iteration(found, cost) if cost is not None and alone else None,
         "files": files,
     }
 
