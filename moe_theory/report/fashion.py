@@ -37,6 +37,7 @@ AXES = {
     "iteration": "iterations (passes for SGD, Adam)",
     "seconds": "seconds",
 }
+MOST = 3.2  # nats of cross-entropy that are shown of runs which end below: log 10 is chance
 SCORES = {"accuracy": "test accuracy", "cross_entropy": "test cross-entropy (nats)"}
 
 
@@ -88,9 +89,8 @@ def curves_figure(found: Found, start: str, name: str) -> Picture:
             axes.set_xscale("log")
             axes.set_xlim(left={"passes": 1, "iteration": 0.9}.get(axis))
             style.names(axes, x=unit if score == "cross_entropy" else "", y=label if axis == "passes" else "")
-        values = [getattr(step, score) for run in runs for step in found.of(run)]
-        values += [getattr(run, score) for run in found.shown() if run.method == "oracle"]
-        _stretch(row[0], score, values)
+        steps = [getattr(step, score) for run in runs for step in found.of(run)]
+        _stretch(row[0], score, steps, [getattr(run, score) for run in (*runs, *_oracle(found))])
     counts = sorted({sum(run.method == method for run in runs) for method in {run.method for run in runs}})
     many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     told = f"{STARTS[start]} start: means over {many} runs, bands from least to largest"
@@ -100,9 +100,14 @@ def curves_figure(found: Found, start: str, name: str) -> Picture:
     return picture
 
 
-def _stretch(axes: Axes, score: str, values: Sequence[float]) -> None:
-    """An ordinate on which what is left to gain is logarithmic: near the end methods differ by little."""
-    finite = [value for value in values if np.isfinite(value)] or [1.0]
+def _oracle(found: Found) -> list[Run]:
+    return [run for run in found.shown() if run.method == "oracle"]
+
+
+def _stretch(axes: Axes, score: str, steps: Sequence[float], ends: Sequence[float]) -> None:
+    """An ordinate on which what is left to gain is logarithmic: near the end methods differ by little. ends: of runs,
+    all of them shown; steps: on the way there, those above MOST nats may be cut off."""
+    finite = [value for value in (*steps, *ends) if np.isfinite(value)] or [1.0]
     low, high = min(finite), max(finite)
     ticks: tuple[float, ...]
     if score == "accuracy":
@@ -111,8 +116,8 @@ def _stretch(axes: Axes, score: str, values: Sequence[float]) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         ticks = (0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
     else:
-        low = max(low, 1e-3)
-        low, high = 0.92 * low, 1.1 * max(min(high, 3.2), 1.5 * low)
+        low, high = max(low, 1e-3), min(high, max([MOST, *filter(np.isfinite, ends)]))
+        low, high = 0.92 * low, 1.1 * max(high, 1.5 * low)
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
         ticks = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3)
@@ -228,7 +233,7 @@ def ridge_figure(found: Found, name: str) -> Picture:
             style.measured(axes, list(held), means, 3, "k-means gate, held-out training images", **hollow)
         axes.set_xticks(range(len(values)), [f"{ridge:g}" for ridge in values])
         if score == "cross_entropy":
-            _stretch(axes, score, [run.cross_entropy for run in found.runs if run.method == "em"])
+            _stretch(axes, score, [], [run.cross_entropy for run in found.runs if run.method == "em"])
         style.names(axes, x=r"ridge $\rho$: $L + \frac{\rho}{2}\|\theta\|^2$", y=label)
     made[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     style.heading(picture, f"Altered {name}: what the ridge does to EM")
