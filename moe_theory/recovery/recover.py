@@ -262,7 +262,7 @@ def _require_centred(y: Array, expected: float) -> None:
     mean, spread = float(np.mean(y)), float(np.std(y))
     if abs(mean - expected) > OFF * spread > 0:
         raise InputError(
-            f"y: expected a mean near E g(Z) = {expected:.3g}, which experts without a constant have, got {mean:.6g} with"
+            f"y: expected a mean near E g(Z) = {expected:.3g}, as of experts without a constant, got {mean:.6g} with"
             f" standard deviation {spread:.3g}, in which the moments drown: subtract a typical value, such as"
             f" {mean - expected:.6g}, from y"
         )
