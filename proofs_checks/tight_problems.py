@@ -204,10 +204,12 @@ class Tight:
 
 
 def one_row(y: float, radius: float, side: int = 1, near: float | None = None, off: float = 0.0) -> Tight:
-    """Balanced regressions, one row x = 1: θ̂ = y tanh(yθ̂), or 0 where y < 1; λ_max(M) = 4y² σ'(2yθ)."""
+    """Balanced regressions, one row x = 1: θ̂ = y tanh(yθ̂), or 0 where y < 1; λ_max(M) = 4y² σ'(2yθ). side: -1 turns
+    the signs of y and θ round."""
     theta = 1.0
     for _ in range(4000):
         theta = y * float(np.tanh(y * theta)) if y > 1 else 0.0
+    y *= side
     law = Finite(np.ones((1, 1)), np.array([y]))
     region = Region(np.array([[side * theta + off]]), None, radius)
     return Tight(
@@ -289,6 +291,7 @@ def tight_problems() -> Iterator[Tight]:
     yield one_row(1.3, 1e-3, near=1e-8)
     yield one_row(1.3, 1e-3, side=-1, near=1e-8, off=1e-6)
     yield one_row(1.6, 0.4)
+    yield one_row(1.1847, 0.2)  # τ = 2.292 at θ̂, where σ''' is largest
     yield one_row(0.9, 0.7)
     yield one_row(0.9, 1e-3, off=1e-5)
     yield two_rows(-1.0, 1e-3)
