@@ -2,9 +2,10 @@
 
 `prove_zero` first looks for a counterexample at random rational points with 50 digits, then reduces exactly. With
 every exp(monomial) a new positive generator, an expression without outer logarithms is a rational function and is
-zero exactly when its numerator expands to 0. One with logarithms is zero exactly when it is zero at a base point
+zero exactly when its numerator expands to 0; any other function is one more generator, of which nothing is known. One
+with logarithms that is analytic everywhere (`functions.is_analytic`) is zero exactly when it is zero at a base point
 and all its partial derivatives (in which a logarithm that enters linearly is gone) are zero. No `simplify`, no
-`integrate`: nothing here can hang.
+`integrate`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ import mpmath
 import sympy as sp
 from sympy.printing.pycode import MpmathPrinter
 
-from moe_theory.atoms import STABLE, LogSumExp, expit, softplus
+from moe_theory.atoms import STABLE, LogSumExp, expit, log_ndtr, mills, softplus
+from moe_theory.symbolic.functions import in_canonical_signs, is_analytic, kinks
 
 DIGITS = 50
 _MPMATH = {
     "log_factorial": lambda y: mpmath.re(mpmath.loggamma(y + 1)),
     "indicator": lambda y, value: mpmath.mpf(int(y == value)),
+    "relu": lambda t: t if t > 0 else mpmath.mpf(0),
+    "step": lambda t: mpmath.mpf(int(t > 0)),
+    "sign": mpmath.sign,
+    "Heaviside": lambda t, *_: mpmath.mpf(int(t > 0)),
+    "polygamma": mpmath.polygamma,
 }
 
 
@@ -69,24 +76,51 @@ def prove_zero(
 
 
 def find_nonzero(expr: sp.Expr, trials: int = 4, seed: int = 0) -> Identity | None:
-    """A random rational point at which `expr` is not 0 to 50 digits (30 of them after cancellation), or None."""
+    """A rational point at which `expr` is not 0 to 50 digits (30 of them after cancellation), or None: so many random
+    ones, and one on each side of every kink, of those where it is a real number."""
     symbols = sorted(expr.free_symbols, key=str)
-    rng = random.Random(seed)
-    value_at = _evaluator(expr)
-    for trial in range(trials if symbols else 1):
-        point = {s: sp.Rational(rng.randint(-300, 300), 100) for s in symbols}
+    value_at = evaluator(expr)
+    tried = 0
+    for point in trial_points(expr, symbols, trials, seed):
         value = value_at(point, DIGITS)
+        if value is None:
+            continue
+        tried += 1
         if abs(value) > mpmath.mpf(10) ** (-DIGITS + 20):
-            return Identity(False, {str(s): str(v) for s, v in point.items()}, mpmath.nstr(value, 15), trials=trial + 1)
+            return Identity(False, {str(s): str(v) for s, v in point.items()}, mpmath.nstr(value, 15), trials=tried)
     return None
 
 
+def trial_points(
+    expr: sp.Expr, symbols: Sequence[sp.Symbol], trials: int = 4, seed: int = 0
+) -> Iterator[dict[sp.Symbol, sp.Rational]]:
+    """Random rational points in a cube of half-width 3, then for every kink g of `expr` that is affine in a symbol
+    points on both sides of g = 0, near and far."""
+    rng = random.Random(seed)
+    anywhere = lambda: {s: sp.Rational(rng.randint(-300, 300), 100) for s in symbols}
+    for _ in range(trials if symbols else 1):
+        yield anywhere()
+    for g in kinks(expr, symbols):
+        for s in symbols:
+            slope = g.diff(s)
+            if slope == 0 or slope.has(s):
+                continue
+            for away in (1, -1, 50, -50):
+                point = anywhere()
+                moved = {t: v for t, v in point.items() if t != s}
+                at = ((away - g.xreplace({s: sp.Integer(0)})) / slope).xreplace(moved)
+                if at.is_number and at.is_finite:
+                    yield point | {s: sp.Rational(str(at.evalf(30)))}
+
+
 def evaluate(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Expr | float], digits: int = DIGITS) -> mpmath.mpf:
-    """Value of `expr` at `point` by mpmath from the exact (exp/log) definition of every atom."""
-    return _evaluator(expr)(point, digits)
+    """Value of `expr` at `point` by mpmath from the exact (exp/log) definition of every atom; nan where it is not real."""
+    value = evaluator(expr)(point, digits)
+    return mpmath.nan if value is None else value
 
 
-def _evaluator(expr: sp.Expr) -> Callable[[Mapping[sp.Symbol, sp.Expr | float], int], mpmath.mpf]:
+def evaluator(expr: sp.Expr) -> Callable[[Mapping[sp.Symbol, sp.Expr | float], int], mpmath.mpf | None]:
+    """`expr` as a function of (point, digits), None where it is not a finite real number."""
     symbols = sorted(expr.free_symbols, key=str)
     # To print sums in the order of their terms' names took longer than all the rest.
     printer = MpmathPrinter(
@@ -94,9 +128,15 @@ def _evaluator(expr: sp.Expr) -> Callable[[Mapping[sp.Symbol, sp.Expr | float], 
     )
     function = sp.lambdify(symbols, exact_form(expr), modules=[_MPMATH, "mpmath"], printer=printer)
 
-    def value_at(point: Mapping[sp.Symbol, sp.Expr | float], digits: int) -> mpmath.mpf:
+    def value_at(point: Mapping[sp.Symbol, sp.Expr | float], digits: int) -> mpmath.mpf | None:
         with mpmath.workdps(digits):
-            return mpmath.mpf(function(*(_number(point[s]) for s in symbols)))
+            try:
+                value = function(*(_number(point[s]) for s in symbols))
+                if isinstance(value, mpmath.mpc):
+                    value = value.real if value.imag == 0 else mpmath.nan
+                return mpmath.mpf(value) if mpmath.isfinite(value) else None
+            except (ArithmeticError, ValueError):  # a pole, or a logarithm of 0
+                return None
 
     return value_at
 
@@ -121,10 +161,13 @@ def _number(value: sp.Expr | float) -> mpmath.mpf:
 
 
 def _is_zero(expr: sp.Expr, base: Mapping[sp.Symbol, sp.Expr], depth: int) -> bool:
+    expr = in_canonical_signs(expr)
     try:
         return _rational(expr)[0] == 0
     except _NotRationalError:
         pass
+    if sp.expand(expr) == 0:
+        return True
     symbols = sorted(expr.free_symbols, key=str)
     if not symbols or depth == 0:
         return _constant_zero(expr)
@@ -134,6 +177,8 @@ def _is_zero(expr: sp.Expr, base: Mapping[sp.Symbol, sp.Expr], depth: int) -> bo
     if at_base.free_symbols & set(moving) and base:
         # A base such as {φ: η} leaves η free: at_base must vanish identically in η.
         moving = [s for s in moving if s not in at_base.free_symbols]
+    if not is_analytic(expr, moving):  # its derivatives do not tell
+        return False
     return _is_zero(at_base, {}, depth - 1) and all(_is_zero(expr.diff(s), base, depth - 1) for s in moving)
 
 
@@ -144,7 +189,7 @@ def _constant_zero(expr: sp.Expr) -> bool:
 def _rational(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
     """(numerator, denominator, exponential generators); _NotRationalError if a logarithm stands outside exp."""
     expr = _split_exponentials(_outer_exponentials(expr))
-    if expr.has(softplus, LogSumExp) or any(a.free_symbols for a in expr.atoms(sp.log)):
+    if expr.has(softplus, LogSumExp, log_ndtr) or any(a.free_symbols for a in expr.atoms(sp.log)):
         raise _NotRationalError
     exponents: dict[sp.Expr, list[sp.Rational]] = {}
     for e in expr.atoms(sp.exp):
@@ -164,6 +209,7 @@ def _rational(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
 
 def _outer_exponentials(expr: sp.Expr) -> sp.Expr:
     """expit, tanh, cosh … in exponentials; softplus only where it stands inside an exponential (see below)."""
+    expr = expr.replace(mills, lambda t: sp.exp(-(t**2) / 2 - log_ndtr(t) - sp.log(2 * sp.pi) / 2))
     return expr.rewrite([expit, sp.tanh, sp.cosh, sp.sinh], sp.exp)
 
 
@@ -178,6 +224,8 @@ def _split_exponentials(expr: sp.Expr) -> sp.Expr:
                 factors.append((1 + split(rest.args[0])) ** coefficient)
             elif isinstance(rest, LogSumExp):
                 factors.append(sp.Add(*(split(t) for t in rest.args)) ** coefficient)
+            elif isinstance(rest, log_ndtr):
+                factors.append(((1 + sp.erf(rest.args[0] / sp.sqrt(2))) / 2) ** coefficient)
             elif isinstance(rest, sp.log):
                 factors.append(rest.args[0] ** coefficient)
             else:
