@@ -239,7 +239,8 @@ def check_responses(model: Model, name: str, y: Array) -> None:
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
-            f"{name}: expected responses at which log p(y|x,z) of {model.name} is finite, got {y[row]:.17g} in row {row}"
+            f"{name}: expected responses at which log p(y|x,z) of {model.name} is finite, got {y[row]:.17g} in row"
+            f" {row}"
         )
 
 

@@ -76,18 +76,22 @@ def _integrates(model: Model, log_density: Compiled, shift: int) -> bool:
     low, high = model.response.low, model.response.high
     if model.response.whole:
         return _sums(log_p)
-    # u runs over the whole line: y itself, log(y - low), or the logit of where y is in its interval.
-    if np.isinf(low) and np.isinf(high):
-        log_q = log_p
-    elif np.isinf(high):
-        log_q = lambda u: log_p(low + np.exp(u)) + u
-    elif np.isinf(low):
-        log_q = lambda u: log_p(high - np.exp(u)) + u
-    else:
-        size = high - low
-        log_q = lambda u: log_p(low + size / (1 + np.exp(-u))) + np.log(size) - np.logaddexp(0, u) - np.logaddexp(0, -u)
+    log_q = _over_the_line(log_p, low, high)
     whole = bool(np.isinf(low) and np.isinf(high))
     return _falls(log_q, whole) and _is_one(log_q, 1e8 if whole else 700.0)
+
+
+def _over_the_line(log_p: LogDensity, low: float, high: float) -> LogDensity:
+    """The log-density of a u that may be any number: y itself, log(y - low), log(high - y), or the logit of y's place
+    in its interval."""
+    if np.isinf(low) and np.isinf(high):
+        return log_p
+    if np.isinf(high):
+        return lambda u: log_p(low + np.exp(u)) + u
+    if np.isinf(low):
+        return lambda u: log_p(high - np.exp(u)) + u
+    size = high - low
+    return lambda u: log_p(low + size / (1 + np.exp(-u))) + np.log(size) - np.logaddexp(0, u) - np.logaddexp(0, -u)
 
 
 def _falls(log_q: LogDensity, whole: bool) -> bool:

@@ -26,9 +26,9 @@ from moe_theory.symbolic.symmetry import symmetries
 def derive(model: Model) -> Derivation:
     """Derive the exponential family of a declared model and all that follows from it.
 
-    Raises NotExponentialFamilyError naming the offending term, DerivationError if a density is not
-    normalised, for functions that jump or are not known everywhere, for what could not be decided in 8 seconds, and if
-    what is compiled does not agree with log p as it was declared (`self_check`). A curved family is derived as far as it goes:
+    Raises NotExponentialFamilyError naming the offending term, DerivationError if a density is not normalised, for
+    functions that jump or are not known everywhere, for what could not be decided in 8 seconds, and if what is compiled
+    does not agree with log p as it was declared (`self_check`). A curved family is derived as far as it goes:
     `obstruction` says why it is not flat, and what needs flatness (statistic, mirror map, M) raises CurvedModelError.
 
     >>> from moe_theory.zoo import symmetric_linear
@@ -42,7 +42,8 @@ def derive(model: Model) -> Derivation:
 
     def answered() -> Derivation:
         nonlocal question
-        for question, require in REQUIRED.items():
+        for asked, require in REQUIRED.items():
+            question = asked
             require(model)
         theory = Derivation(model)
         question = "whether it is flat"
@@ -130,7 +131,9 @@ class Derivation:
         if isinstance(family, str):
             return sp.Matrix(read)
         first = [model.log_joint[0].diff(s).subs(zero).subs(RESPONSE, family.response) for s in model.learnt]
-        proved = {y: [a + b for a, b in zip(v, first, strict=True)] for (i, y), v in family.slopes.items() if i == label}
+        proved = {
+            y: [a + b for a, b in zip(v, first, strict=True)] for (i, y), v in family.slopes.items() if i == label
+        }
         right = all(
             sp.expand(e.subs(RESPONSE, y) - v) == 0
             for y, values in proved.items()

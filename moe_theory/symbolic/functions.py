@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import sympy as sp
-from sympy.logic.boolalg import BooleanAtom, BooleanFunction
+from sympy.logic.boolalg import BooleanFunction
 
 from moe_theory.atoms import (
     LogSumExp,
@@ -43,8 +43,9 @@ JUMPING = (step, sp.sign, sp.Heaviside, sp.floor, sp.ceiling, sp.frac, sp.Mod, s
 FIXED = (*(sp.tan, sp.asin, sp.acos, sp.acosh, sp.atanh, sp.polygamma, sp.factorial, sp.binomial), *JUMPING)
 CONSTANTS = (sp.Number, sp.NumberSymbol, sp.Symbol)
 RELATIONS = (sp.StrictLessThan, sp.LessThan, sp.StrictGreaterThan, sp.GreaterThan)
-NAMES = "+, ·, powers, exp, log, sin, cos, tan, sinh, cosh, tanh, atan, asinh, erf, erfc, gamma and loggamma, Abs, Max," + (
-    " Min, Piecewise, and those of moe_theory.atoms"
+NAMES = (
+    "+, ·, powers, exp, log, sin, cos, sinh, cosh, tanh, atan, asinh, erf, erfc, gamma and loggamma, Abs, Max,"
+    + (" Min, Piecewise, and those of moe_theory.atoms")
 )
 
 
@@ -52,18 +53,16 @@ def require_known(model: Model) -> None:
     """DerivationError naming the first function that is not known, that jumps in a learnt predictor, or that is not
     finite somewhere."""
     learnt = frozenset(model.learnt)
-    for z, parts in zip(model.latent, model.declared, strict=True):
-        for part, expr in zip(("log P(z|x)", "log p(y|x,z)"), parts, strict=True):
+    for z, declared in zip(model.latent, model.declared, strict=True):
+        for part, expr in zip(("log P(z|x)", "log p(y|x,z)"), declared, strict=True):
             complaint = _complaint(expr, learnt)
             if complaint is not None:
-                what, why = complaint
-                raise DerivationError(f"model {model.name!r}: {what} in {part} at z = {z} {why}")
-    for z, *parts in zip(model.latent, model.log_gate, model.log_expert, strict=True):
-        for expr in parts:
-            for node in sp.preorder_traversal(expr):
-                why = _not_finite(node, learnt, model)
-                if why is not None:
-                    raise DerivationError(f"model {model.name!r}: {node} at z = {z} {why}")
+                raise DerivationError(f"model {model.name!r}: {complaint[0]} in {part} at z = {z} {complaint[1]}")
+    for z, *stable in zip(model.latent, model.log_gate, model.log_expert, strict=True):
+        for node in (n for e in stable for n in sp.preorder_traversal(e)):
+            danger = _not_finite(node, learnt, model)
+            if danger is not None:
+                raise DerivationError(f"model {model.name!r}: {node} at z = {z} {danger}")
 
 
 def _complaint(expr: sp.Basic, learnt: frozenset[sp.Symbol]) -> tuple[str, str] | None:
@@ -155,7 +154,8 @@ def kinks(expr: sp.Expr, symbols: Iterable[sp.Symbol]) -> list[sp.Expr]:
 
 
 def singular(expr: sp.Expr) -> bool:
-    """Whether some y may make `expr` infinite or not real (log y, 1/y): then responses are looked at where they enter."""
+    """Whether some y may make `expr` infinite or not real (log y, 1/y), so that responses are looked at where they
+    enter."""
     return not is_analytic(expr.replace(lambda e: isinstance(e, KINKED), lambda e: sp.Add(*_branches(e))), [RESPONSE])
 
 

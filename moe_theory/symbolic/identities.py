@@ -11,7 +11,7 @@ and all its partial derivatives (in which a logarithm that enters linearly is go
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -114,7 +114,7 @@ def trial_points(
 
 
 def evaluate(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Expr | float], digits: int = DIGITS) -> mpmath.mpf:
-    """Value of `expr` at `point` by mpmath from the exact (exp/log) definition of every atom; nan where it is not real."""
+    """Value of `expr` at `point` by mpmath from the exact (exp/log) definition of every atom; nan where it is none."""
     value = evaluator(expr)(point, digits)
     return mpmath.nan if value is None else value
 

@@ -15,7 +15,8 @@ import sympy as sp
 from moe_theory.atoms import log_sum_exp
 from moe_theory.model import RESPONSE, Model
 from moe_theory.response import Values
-from moe_theory.symbolic.classify import require_exponential_family, require_probability_law
+from moe_theory.symbolic.classify import require_exponential_family
+from moe_theory.symbolic.density import require_probability_law
 from moe_theory.symbolic.expectation import normal_experts
 from moe_theory.validation import Array
 

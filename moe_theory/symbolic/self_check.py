@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import mpmath
@@ -61,8 +61,8 @@ def self_check(theory: Derivation) -> None:
             if not abs(value - wanted) <= TOLERANCE * (scale + abs(wanted)):
                 where = ", ".join(f"{s} = {float(v):.6g}" for s, v in point.items())
                 raise DerivationError(
-                    f"model {model.name!r}: {name} comes out as {float(value):.10g} at {where}, but from log p as declared it"
-                    f" is {float(wanted):.10g}: this declaration is not understood"
+                    f"model {model.name!r}: {name} comes out as {float(value):.10g} at {where}, but from log p as"
+                    f" declared it is {float(wanted):.10g}: this declaration is not understood"
                 )
     if not tried:
         raise DerivationError(
@@ -110,7 +110,7 @@ def _row(joint: Values, slopes: list[Values], bends: Values, direction: Values) 
 
 
 def _right(
-    model: Model, joint: list[Callable[[Point, int], mpmath.mpf | None]], point: Point, direction: list[sp.Rational]
+    model: Model, joint: Sequence[Callable[..., mpmath.mpf | None]], point: Point, direction: list[sp.Rational]
 ) -> list[float] | None:
     """The same from the declaration at 50 digits by central differences; None where it is no real number."""
 
