@@ -230,7 +230,7 @@ def check_responses(model: Model, name: str, y: Array) -> None:
     """InputError, with the first row, unless every response, (n,), is in the model's domain and has a density there:
     log y or 1/y in a declaration for all real numbers says which have none."""
     model.response.check(name, y)
-    if not any(singular(e) for e in model.log_expert):
+    if not any(singular(e.xreplace({RESPONSE: model.response.symbol})) for e in model.log_expert):
         return
     origin = dict.fromkeys(model.symbols, sp.Integer(0))
     with np.errstate(all="ignore"):

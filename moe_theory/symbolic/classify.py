@@ -14,7 +14,7 @@ import sympy as sp
 from moe_theory.errors import DerivationError, NotExponentialFamilyError
 from moe_theory.model import RESPONSE, Model
 from moe_theory.symbolic.functions import in_canonical_signs, is_analytic
-from moe_theory.symbolic.identities import evaluate, prove_zero, trial_points
+from moe_theory.symbolic.identities import nonzero_at, prove_zero, trial_points
 
 FIRST = [sp.Rational(v) for v in ("0", "1", "-1", "1/2", "-1/2", "2", "-2", "1/3", "3", "10", "-10")]
 
@@ -40,12 +40,10 @@ def require_exponential_family(model: Model) -> None:
 
 
 def _factors(term: sp.Expr, mixed: Sequence[sp.Symbol]) -> bool:
-    symbols = sorted(term.free_symbols, key=str)
-    value = None
-    for point in trial_points(term, [RESPONSE, *mixed], trials=8):
-        if (value := evaluate(term.xreplace(point), dict.fromkeys(symbols, sp.Rational(1, 3)))) and value == value:
+    for point in trial_points(term, sorted(term.free_symbols, key=str), trials=8):
+        if nonzero_at(term, point):
             at_y, at_eta = {RESPONSE: point[RESPONSE]}, {s: point[s] for s in mixed}
-            residue = term * term.xreplace(point) - term.xreplace(at_y) * term.xreplace(at_eta)
+            residue = term * term.xreplace(at_y | at_eta) - term.xreplace(at_y) * term.xreplace(at_eta)
             return prove_zero(sp.expand(residue)).proved
     return False
 

@@ -18,7 +18,10 @@ from moe_theory.validation import Array
 SURE = 1e-7  # of the quadrature's own error, from which on it decides
 WRONG = 1e-5  # off 1 by more than this is not rounding
 FAR = (1e3, 1e6)  # where |y| p(y) > 2 says that no law has such a tail: of one that falls, half of it is less than 1
+UNSEEN = -200.0  # log-density below which there is nothing to be seen: what there is lies elsewhere
 MOST = 2**20  # terms of a sum over counts
+
+FLOATS = " (SymPy evaluates exp and log of floats, to 15 digits: write rationals there)"
 
 LogDensity = Callable[[Array], Array]
 
@@ -35,6 +38,7 @@ def require_probability_law(model: Model) -> None:
         if not _normalised(model, expert):
             raise DerivationError(
                 f"model {model.name!r}: expected Σ_y or ∫ p(y|x,z) dy = 1, got log p(y|x, z={z}) = {expert}"
+                f"{FLOATS if any(a.q > 10**12 for a in expert.atoms(sp.Rational)) else ''}"
             )
 
 
@@ -112,7 +116,7 @@ def _is_one(log_q: LogDensity, extent: float) -> bool:
         near = centre + apart * np.linspace(-1.5, 1.5, 301)
         centre, apart = near[int(np.argmax(log_q(near)))], apart / 50
     peak = float(log_q(np.array([centre]))[0])
-    if not np.isfinite(peak):
+    if not peak > UNSEEN:
         return True
     away = np.geomspace(1e-10 * (1 + abs(centre)), 2 * extent, 600)
     width = np.mean([away[int(np.argmax(log_q(centre + s * away) < peak - 1))] for s in (-1, 1)])
@@ -138,7 +142,7 @@ def _sums(log_p: LogDensity) -> bool:
         total = float(np.sum(p))
         if not total <= 1 + WRONG:
             return False
-        if np.max(p[count // 2 :]) * count < SURE / 10 and np.max(p) > 0:
+        if np.max(p[count // 2 :]) * count < SURE / 10 * np.max(p):
             return abs(total - 1) <= WRONG
         count *= 4
     return True

@@ -41,11 +41,11 @@ KINKED = (relu, sp.Abs, sp.Max, sp.Min, sp.Piecewise)
 JUMPING = (step, sp.sign, sp.Heaviside, sp.floor, sp.ceiling, sp.frac, sp.Mod, sp.DiracDelta, indicator)
 #: of the response and known predictors only
 FIXED = (*(sp.tan, sp.asin, sp.acos, sp.acosh, sp.atanh, sp.polygamma, sp.factorial, sp.binomial), *JUMPING)
+FAR = 10
 CONSTANTS = (sp.Number, sp.NumberSymbol, sp.Symbol)
 RELATIONS = (sp.StrictLessThan, sp.LessThan, sp.StrictGreaterThan, sp.GreaterThan)
-NAMES = (
-    "+, ·, powers, exp, log, sin, cos, sinh, cosh, tanh, atan, asinh, erf, erfc, gamma and loggamma, Abs, Max,"
-    + (" Min, Piecewise, and those of moe_theory.atoms")
+NAMES = "+, ·, powers, exp, log, sin, cos, sinh, cosh, tanh, atan, asinh, erf, erfc, gamma and loggamma, Abs, Max," + (
+    " Min, Piecewise, and those of moe_theory.atoms"
 )
 
 
@@ -139,7 +139,7 @@ def is_analytic(expr: sp.Expr, symbols: Iterable[sp.Symbol]) -> bool:
 
 
 def kinks(expr: sp.Expr, symbols: Iterable[sp.Symbol]) -> list[sp.Expr]:
-    """The functions g of these symbols at whose zeros `expr` may have a kink or a jump."""
+    """The functions g of these symbols at whose zeros `expr` may have a kink or a jump, without kinks of their own."""
     moving, found = frozenset(symbols), []
     for node in sp.preorder_traversal(expr):
         if not node.free_symbols & moving:
@@ -150,13 +150,47 @@ def kinks(expr: sp.Expr, symbols: Iterable[sp.Symbol]) -> list[sp.Expr]:
             found += [a - b for i, a in enumerate(node.args) for b in node.args[:i]]
         elif isinstance(node, sp.core.relational.Relational):
             found.append(node.lhs - node.rhs)
+    smooth = [h for g in dict.fromkeys(found) for h in _without_kinks(g)]
+    return list(dict.fromkeys(h for g in smooth for h in _factors(g) if h.free_symbols & moving))
+
+
+def far_bends(expr: sp.Expr, symbols: Iterable[sp.Symbol]) -> list[sp.Expr]:
+    """The arguments g of functions that are bent near g = 0 alone, where that is far from the origin."""
+    moving, found = frozenset(symbols), []
+    for node in sp.preorder_traversal(expr):
+        if not isinstance(node, (softplus, expit, log_ndtr, mills, sp.tanh, sp.erf, sp.erfc)):
+            continue
+        at_origin = node.args[0].xreplace(dict.fromkeys(moving, sp.Integer(0)))
+        if node.free_symbols & moving and at_origin.is_number and abs(at_origin) > FAR:
+            found.append(node.args[0])
     return list(dict.fromkeys(found))
+
+
+def _without_kinks(g: sp.Expr) -> list[sp.Expr]:
+    """Functions whose zeros together hold all of g's: g on each side of each of its kinks."""
+    node = next((n for n in sp.preorder_traversal(g) if isinstance(n, KINKED)), None)
+    if node is None:
+        return [g]
+    sides = _branches(node)
+    if isinstance(node, (relu, sp.Abs)):
+        sides = [node.args[0], sp.Integer(0) if isinstance(node, relu) else -node.args[0]]
+    return [h for side in sides for h in _without_kinks(g.xreplace({node: side}))]
+
+
+def _factors(g: sp.Expr) -> list[sp.Expr]:
+    """A polynomial in one symbol by its real roots, else g."""
+    if len(g.free_symbols) == 1 and g.is_polynomial():
+        (s,) = g.free_symbols
+        if sp.degree(g, s) > 1:
+            return [s - root for root in dict.fromkeys(sp.Poly(g, s).real_roots())]
+    return [g]
 
 
 def singular(expr: sp.Expr) -> bool:
     """Whether some y may make `expr` infinite or not real (log y, 1/y), so that responses are looked at where they
     enter."""
-    return not is_analytic(expr.replace(lambda e: isinstance(e, KINKED), lambda e: sp.Add(*_branches(e))), [RESPONSE])
+    smooth = expr.replace(lambda e: isinstance(e, KINKED), lambda e: sp.Add(*_branches(e)))
+    return not is_analytic(smooth, [s for s in expr.free_symbols if s.name == RESPONSE.name])
 
 
 def _branches(node: sp.Expr) -> list[sp.Expr]:
