@@ -6,6 +6,7 @@ high precision) and an overflow-free rewrite in |t|, min(t, 0), max(t, 0) (for t
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
@@ -362,7 +363,7 @@ def _decimal(number: sp.Float) -> sp.Expr:
     if not number.is_finite:
         return sp.nan
     # Of more or fewer bits than a double's it is the binary number itself: its decimal is a matter of digits printed.
-    return sp.Rational(repr(float(number))) if number._prec == 53 and abs(number) < 1e308 else sp.Rational(number)
+    return sp.Rational(repr(float(number))) if number._prec == 53 and math.isfinite(number) else sp.Rational(number)
 
 
 def log_sum_exp(terms: list[sp.Expr]) -> sp.Expr:

@@ -23,22 +23,32 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     clock = time.pthread_getcpuclockid(worker) if hasattr(time, "pthread_getcpuclockid") else time.CLOCK_MONOTONIC
     end = time.clock_gettime(clock) + seconds
 
+    fired = threading.Event()
+
     def watch() -> None:
         while not done.wait(0.2):
             with lock:
                 # Again and again, as a handler may swallow it.
                 if not done.is_set() and time.clock_gettime(clock) > end:
+                    fired.set()
                     raise_in(ctypes.c_ulong(worker), ctypes.py_object(_GiveUp))
 
-    watcher = threading.Thread(target=watch, daemon=True)
+    threading.Thread(target=watch, daemon=True).start()
+    failure: Exception | None = None
     try:
-        watcher.start()
         try:
-            return work()
-        finally:
-            with lock:
-                done.set()
-                raise_in(ctypes.c_ulong(worker), None)  # one that is on its way is called back
+            result = work()
+        except Exception as error:
+            failure = error
+        with lock:
+            done.set()
+        # One that is on its way is met here: to call it back would leave the interpreter looking for it for ever.
+        for _ in range(50 * fired.is_set()):
+            time.sleep(0.001)
     except _GiveUp:
-        done.set()
         raise TimeoutError from None
+    finally:
+        done.set()
+    if failure is not None:
+        raise failure
+    return result

@@ -18,6 +18,7 @@ import sympy as sp
 from numpy.typing import ArrayLike
 
 from moe_theory.atoms import exact
+from moe_theory.deadline import within
 from moe_theory.design import Design
 from moe_theory.errors import InputError
 from moe_theory.response import Domain
@@ -27,6 +28,7 @@ from moe_theory.validation import Array, real_array
 
 RESPONSE = sp.Symbol("y", real=True)
 LABEL = sp.Symbol("z", real=True)
+SECONDS = 4  # for the logarithms of a declaration
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,10 @@ class Model:
     def _stable(self, expr: sp.Expr) -> sp.Expr:
         """With stable functions, which ones may depend on the sign of y."""
         y = self.response.symbol
-        return stable(expr.xreplace({RESPONSE: y})).xreplace({y: RESPONSE})
+        try:
+            return within(SECONDS, lambda: stable(expr.xreplace({RESPONSE: y})).xreplace({y: RESPONSE}))
+        except TimeoutError:
+            raise InputError(f"model {self.name!r}: expected logarithms that can be read in {SECONDS} s") from None
 
     @property
     def names(self) -> tuple[str, ...]:

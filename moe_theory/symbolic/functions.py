@@ -8,6 +8,7 @@ evaluated.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import sympy as sp
@@ -200,11 +201,39 @@ def _branches(node: sp.Expr) -> list[sp.Expr]:
 def in_canonical_signs(expr: sp.Expr) -> sp.Expr:
     """Kinks as `relu`, log-partitions by one of the terms that they are taken relative to: what is the same function
     is then mostly the same expression."""
+    expr = expr.replace(sp.Piecewise, lambda *pieces: _joined(sp.Piecewise(*pieces, evaluate=False)))
     expr = expr.replace(sp.Abs, lambda t: t if t.is_nonnegative else relu(t) + relu(-t))
     expr = expr.replace(lambda e: isinstance(e, (sp.Max, sp.Min)), lambda e: _as_relu(e))
     expr = expr.replace(relu, lambda t: relu(-t) + t if t.could_extract_minus_sign() else relu(t))
     expr = expr.replace(softplus, lambda t: t - log_expit(t) if t.could_extract_minus_sign() else softplus(t))
     return expr.replace(LogSumExp, _relative)
+
+
+def _joined(node: sp.Piecewise) -> sp.Expr:
+    """Pieces along one symbol that bend by multiples of the way from where they meet, as their first piece and a `relu`
+    per bend; any other Piecewise as it is."""
+    symbols = {s for _, condition in node.args for s in condition.free_symbols}
+    relations = [
+        r for _, c in node.args for r in sp.preorder_traversal(c) if isinstance(r, sp.core.relational.Relational)
+    ]
+    if len(symbols) != 1 or not all(isinstance(r, RELATIONS) for r in relations):
+        return node
+    (s,) = symbols
+    gaps = [sp.expand(r.lhs - r.rhs) for r in relations]
+    if not all(g.diff(s).is_Rational and g.subs(s, 0).is_Rational for g in gaps):
+        return node
+    ends = sorted({-g.subs(s, 0) / g.diff(s) for g in gaps if g.diff(s) != 0})
+    inside = [ends[0] - 1, *((a + b) / 2 for a, b in itertools.pairwise(ends)), ends[-1] + 1]
+    pieces = [next((v for v, c in node.args if c == True or c.subs(s, t) == True), None) for t in inside]  # noqa: E712
+    if None in pieces:
+        return node
+    joined = pieces[0]
+    for end, (before, after) in zip(ends, itertools.pairwise(pieces), strict=True):
+        bend = sp.cancel((after - before) / (s - end))
+        if bend.has(s) or sp.expand(bend * (s - end) - after + before) != 0:
+            return node
+        joined += bend * relu(s - end)
+    return joined
 
 
 def _as_relu(node: sp.Expr) -> sp.Expr:
