@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import sympy as sp
 from sympy.logic.boolalg import BooleanFunction
@@ -224,7 +225,7 @@ def _joined(node: sp.Piecewise) -> sp.Expr:
         return node
     ends = sorted({-g.subs(s, 0) / g.diff(s) for g in gaps if g.diff(s) != 0})
     inside = [ends[0] - 1, *((a + b) / 2 for a, b in itertools.pairwise(ends)), ends[-1] + 1]
-    pieces = [next((v for v, c in node.args if c == True or c.subs(s, t) == True), None) for t in inside]  # noqa: E712
+    pieces: list[Any] = [next((v for v, c in node.args if c == True or c.subs(s, t) == True), None) for t in inside]  # noqa: E712
     if None in pieces:
         return node
     joined = pieces[0]
