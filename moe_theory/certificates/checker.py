@@ -29,12 +29,13 @@ from typing import Any
 import numpy as np
 from flint import ctx
 
-from moe_theory.certificates.ball_formulas import Formulas, formulas_of
+from moe_theory.certificates.ball_formulas import Formulas
 from moe_theory.certificates.ball_rows import Rows
 from moe_theory.certificates.balls import BITS
 from moe_theory.certificates.contents import Rejected, Source, brief, opened, read_json, read_source, read_statement
 from moe_theory.certificates.proof import Proof
 from moe_theory.certificates.relations import check_relations
+from moe_theory.certificates.stated import formulas_of
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import InputError, MoeTheoryError
 from moe_theory.model import Model

@@ -1,7 +1,8 @@
 """A declared model's log-densities as exact normal forms: what the checker understands of SymPy, and nothing else.
 
 The functions on the list below have a meaning everywhere (or where their argument is proved to lie in their domain);
-whatever else is met, a float included, is refused by name. Neither SymPy's simplification nor its derivatives are asked.
+whatever else is met, a float included, is refused by name. Neither SymPy's simplification nor its derivatives are
+asked.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sympy as sp
 
 from moe_theory.atoms import LogSumExp, expit, indicator, log_factorial, softplus
 from moe_theory.certificates import normal_form as nf
+from moe_theory.certificates import normal_functions as nfs
 from moe_theory.certificates.contents import brief
 from moe_theory.certificates.normal_form import Atom, Expression
 from moe_theory.errors import InputError
@@ -22,19 +24,21 @@ from moe_theory.model import RESPONSE, Counts, Model
 ONE = nf.number(1)
 FUNCTIONS: dict[type, Callable[..., Expression]] = {
     sp.exp: nf.exp,
-    sp.log: nf.log,
-    softplus: nf.softplus,
-    expit: nf.expit,
-    LogSumExp: lambda *terms: nf.log(sum(map(nf.exp, terms), nf.number(0))),
+    sp.log: nfs.log,
+    softplus: nfs.softplus,
+    expit: nfs.expit,
+    LogSumExp: lambda *terms: nfs.log(sum(map(nf.exp, terms), nf.number(0))),
     sp.cosh: lambda t: (nf.exp(t) + nf.exp(t * -1)) * Fraction(1, 2),
     sp.sinh: lambda t: (nf.exp(t) - nf.exp(t * -1)) * Fraction(1, 2),
-    sp.tanh: lambda t: nf.expit(t * 2) * 2 - ONE,
-    sp.loggamma: nf.loggamma,
-    sp.gamma: lambda t: nf.exp(nf.loggamma(t)),
-    sp.factorial: lambda t: nf.exp(nf.loggamma(t + ONE)),
-    log_factorial: lambda t: nf.loggamma(t + ONE),
+    sp.tanh: lambda t: nfs.expit(t * 2) * 2 - ONE,
+    sp.loggamma: nfs.loggamma,
+    sp.gamma: lambda t: nf.exp(nfs.loggamma(t)),
+    sp.factorial: lambda t: nf.exp(nfs.loggamma(t + ONE)),
+    log_factorial: lambda t: nfs.loggamma(t + ONE),
 }
-NAMES = "+, ·, powers, pi, log of what is positive, softplus, " + ", ".join(sorted(f.__name__ for f in FUNCTIONS if f not in (sp.log, softplus)))
+NAMES = "+, ·, powers, pi, log of what is positive, softplus, " + ", ".join(
+    sorted(f.__name__ for f in FUNCTIONS if f not in (sp.log, softplus))
+)
 
 
 class Declaration:
@@ -63,9 +67,7 @@ class Declaration:
         declaration do, so that (y - 0.1) is 0 at the response 0.1. Other responses are data, exact doubles.
         """
         place = {**self.symbols, RESPONSE: self.response if y is None else nf.number(nf.exact(y))}
-        return tuple(
-            sum((read(part, place) for part in parts), nf.number(0)) for parts in _declared(self.model)
-        )
+        return tuple(sum((read(part, place) for part in parts), nf.number(0)) for parts in _declared(self.model))
 
 
 def _declared(model: Model) -> tuple[tuple[sp.Expr, ...], ...]:
@@ -128,4 +130,4 @@ def _read(e: sp.Basic, place: Mapping[sp.Symbol, Expression], of: Callable[[sp.B
 
 def _power(base: Expression, power: Fraction) -> Expression:
     """Roots are e^(power log base), of what is positive."""
-    return base ** int(power) if power.denominator == 1 else nf.exp(nf.log(base) * power)
+    return base ** int(power) if power.denominator == 1 else nf.exp(nfs.log(base) * power)

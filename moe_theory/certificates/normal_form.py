@@ -9,7 +9,7 @@ normal form are equal wherever their symbols may be; different normal forms say 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -17,7 +17,7 @@ from typing import cast
 
 from moe_theory.errors import InputError
 
-MOST_TERMS, MOST_POWER, MOST_BITS = 20_000, 64, 20_000  # of a product, of a sum's power, of a number's power
+MOST_TERMS, MOST_POWER, MOST_BITS = 5_000, 64, 20_000  # of a product, of a sum's power, of a number's power
 PRIMES = tuple(n for n in range(2, 100) if all(n % k for k in range(2, n)))
 
 Product = tuple[tuple["Atom", int], ...]  # (atom, power != 0), sorted; an exp has power 1 and is there at most once
@@ -46,7 +46,7 @@ class Atom:
                 return 1
             return 0 if self.low == 0 else None
         if self.kind == "log":  # of numbers only those beyond 1 are made
-            return None if _inside(self).number is None else 1
+            return None if inside_of(self).number is None else 1
         return 1 if self.kind in ("pi", "exp", "softplus", "expit", "inverse") else None
 
 
@@ -127,19 +127,19 @@ def number(value: Fraction | int) -> Expression:
 
 def symbol(name: str, low: float = -math.inf, high: float = math.inf, reached: bool = False) -> Expression:
     """A real variable; they are sorted by name."""
-    return _of(Atom(f" {name}", "symbol", None, low, high, reached))
+    return alone(Atom(f" {name}", "symbol", None, low, high, reached))
 
 
 def pi() -> Expression:
     """π."""
-    return _of(Atom("pi", "pi"))
+    return alone(Atom("pi", "pi"))
 
 
 def exp(inside: Expression) -> Expression:
     """With exp(k log n + a + b) = n^k exp(a + b)."""
     c, powers, rest = Fraction(1), [], []
     for product, k in inside.terms:
-        (under, n), whole = _under_log(product), math.floor(k)
+        (under, n), whole = under_log(product), math.floor(k)
         if not n or abs(whole) * n.numerator.bit_length() > MOST_BITS:
             rest.append((product, k))
             continue
@@ -150,62 +150,10 @@ def exp(inside: Expression) -> Expression:
     return _single(c, [*powers, *([(Atom(f"exp({left.key})", "exp", left), 1)] if left.terms else [])])
 
 
-def log(inside: Expression) -> Expression:
-    """With the logarithm of a product as a sum, log(a + b) = log a + softplus(log b - log a); InputError unless it is
-    of what is proved to be positive."""
-    if not positive(inside):
-        raise InputError(f"model: expected logarithms of what is known to be positive everywhere, got log({inside})")
-    if len(inside.terms) == 1:
-        ((product, c),) = inside.terms
-        total = _log_number(c)
-        for atom, n in product:
-            total = total + _log_atom(atom) * n
-        return total
-    if all(c > 0 and _sign(product) == 1 for product, c in inside.terms):
-        first, *others = (expression([term]) for term in inside.terms)
-        if len(others) == 1:
-            return log(first) + softplus(log(others[0]) - log(first))
-        rest = inside * first**-1
-        return log(first) + _of(Atom(f"log_sum({rest.key})", "log_sum", rest))
-    c = abs(inside.terms[0][1])
-    scaled = inside * (1 / c)
-    return _log_number(c) + _of(Atom(f"log_sum({scaled.key})", "log_sum", scaled))
-
-
-def softplus(inside: Expression) -> Expression:
-    """log(1 + e^t), written with that of t and -t whose first coefficient is positive."""
-    value = exp(inside).number
-    if value is not None:
-        return _log_number(1 + value)
-    if _leading(inside) < 0:
-        return inside + softplus(inside * -1)
-    return _of(Atom(f"softplus({inside.key})", "softplus", inside))
-
-
-def expit(inside: Expression) -> Expression:
-    """1/(1 + e^-t), written with that of t and -t whose first coefficient is positive."""
-    value = exp(inside * -1).number
-    if value is not None:
-        return number(1 / (1 + value))
-    if _leading(inside) < 0:
-        return number(1) - expit(inside * -1)
-    return _of(Atom(f"expit({inside.key})", "expit", inside))
-
-
-def loggamma(inside: Expression) -> Expression:
-    """log Γ, of whole numbers as the logarithm of a factorial; InputError unless it is of what is proved positive."""
-    value = inside.number
-    if value is not None and value.denominator == 1 and 0 < value <= 1000:
-        return _log_number(Fraction(math.factorial(int(value) - 1)))
-    if not positive(inside):
-        raise InputError(f"model: expected log Γ of what is known to be positive everywhere, got loggamma({inside})")
-    return _of(Atom(f"loggamma({inside.key})", "loggamma", inside))
-
-
 def positive(e: Expression) -> bool:
     """Whether it is proved to be > 0 wherever its symbols may be: a sum of positive terms, or affine in one symbol and
     positive at the ends of its interval."""
-    signs = [_sign(product) if c > 0 else None for product, c in e.terms]
+    signs = [sign_of(product) if c > 0 else None for product, c in e.terms]
     if signs and None not in signs:
         return 1 in signs
     if len(e.symbols) != 1 or not all(p in ((), ((next(iter(e.symbols)), 1),)) for p, _ in e.terms):
@@ -224,35 +172,7 @@ def exact(value: float) -> Fraction:
     return Fraction(value) if isinstance(value, int | Fraction) else Fraction(repr(float(value)))
 
 
-def same(a: Expression, b: Expression) -> bool:
-    """Whether they are proved equal: one normal form, or rational multiples of logarithms of numbers that cancel."""
-    rest = a - b
-    numbers: list[tuple[Fraction, Fraction]] = []
-    for product, c in rest.terms:
-        under, n = _under_log(product)
-        if under or not n:
-            return False
-        numbers.append((n, c))
-    scale = math.lcm(*(c.denominator for _, c in numbers))
-    if any(abs(c * scale) * n.numerator.bit_length() > MOST_BITS for n, c in numbers):
-        return False
-    return math.prod((n ** int(c * scale) for n, c in numbers), start=Fraction(1)) == 1
-
-
-def affine(e: Expression, symbols: Mapping[Atom, int]) -> tuple[list[Expression], Expression] | None:
-    """(coefficients by the symbols' numbers, rest) free of these symbols, or None for what is not affine in them."""
-    parts: list[list[tuple[Product, Fraction]]] = [[] for _ in range(len(symbols) + 1)]
-    for product, c in e.terms:
-        own = [(atom, n) for atom, n in product if atom in symbols]
-        others = tuple((atom, n) for atom, n in product if atom not in symbols)
-        if sum(n for _, n in own) > 1 or any(a.inside is not None and a.inside.symbols & symbols.keys() for a, _ in others):
-            return None
-        parts[symbols[own[0][0]] if own else -1].append((others, c))
-    *found, rest = (expression(part) for part in parts)
-    return found, rest
-
-
-def _of(atom: Atom) -> Expression:
+def alone(atom: Atom) -> Expression:
     return Expression(((((atom, 1),), Fraction(1)),))
 
 
@@ -276,7 +196,7 @@ def _single(c: Fraction, factors: Iterable[tuple[Atom, int]]) -> Expression:
     elif exponents:
         inside = number(0)
         for atom, n in exponents:
-            inside = inside + _inside(atom) * n
+            inside = inside + inside_of(atom) * n
         # What comes of it has one exponential at most, so this ends.
         ((product, k),) = exp(inside).terms
         return _single(c * k, [*rest.items(), *product])
@@ -284,66 +204,31 @@ def _single(c: Fraction, factors: Iterable[tuple[Atom, int]]) -> Expression:
 
 
 def _inverse(e: Expression) -> Expression:
-    if len(e.terms) == 1 and (e.number is not None or _sign(tuple((a, 1) for a, _ in e.terms[0][0])) == 1):
+    if len(e.terms) == 1 and (e.number is not None or sign_of(tuple((a, 1) for a, _ in e.terms[0][0])) == 1):
         ((product, c),) = e.terms
         return _single(1 / c, [(atom, -n) for atom, n in product])
     if not positive(e):
         raise InputError(f"model: expected quotients by what is known to be positive everywhere, got 1/({e})")
     c = abs(e.terms[0][1])
     scaled = e * (1 / c)
-    return _of(Atom(f"inverse({scaled.key})", "inverse", scaled)) * (1 / c)
+    return alone(Atom(f"inverse({scaled.key})", "inverse", scaled)) * (1 / c)
 
 
-def _log_number(value: Fraction) -> Expression:
-    """Of a number > 0, by its small prime factors and what is left."""
-    total: dict[int, int] = {}
-    for n, sign in ((value.numerator, 1), (value.denominator, -1)):
-        left = n
-        for prime in PRIMES:
-            while left % prime == 0:
-                left //= prime
-                total[prime] = total.get(prime, 0) + sign
-        if left > 1:
-            total[left] = total.get(left, 0) + sign
-    found = number(0)
-    for n, k in total.items():
-        inside = number(n)
-        found = found + _of(Atom(f"log({inside.key})", "log", inside)) * k
-    return found
-
-
-def _log_atom(atom: Atom) -> Expression:
-    """Of an atom that is > 0."""
-    if atom.kind == "exp":
-        return _inside(atom)
-    if atom.kind == "expit":
-        return softplus(_inside(atom) * -1) * -1
-    if atom.kind == "inverse":
-        return log(_inside(atom)) * -1
-    inside = _of(atom)
-    return _of(Atom(f"log({inside.key})", "log", inside))
-
-
-def _inside(atom: Atom) -> Expression:
+def inside_of(atom: Atom) -> Expression:
     return cast(Expression, atom.inside)
 
 
-def _sign(product: Product) -> int | None:
+def sign_of(product: Product) -> int | None:
     """Of a product, as of an atom."""
     signs = [(atom.sign if n % 2 or atom.sign else 0) for atom, n in product]
     return None if None in signs else min((s for s in signs if s is not None), default=1)
 
 
-def _under_log(product: Product) -> tuple[Product, Fraction]:
+def under_log(product: Product) -> tuple[Product, Fraction]:
     """The one term that a product is the logarithm of; with coefficient 0 if it is none."""
     if len(product) == 1 and product[0][1] == 1 and product[0][0].kind == "log":
-        return _inside(product[0][0]).terms[0]
+        return inside_of(product[0][0]).terms[0]
     return (), Fraction(0)
-
-
-def _leading(e: Expression) -> Fraction:
-    """The coefficient that settles the sign in which a term is written: the first, a number only if there is no other."""
-    return next((c for product, c in e.terms if product), e.terms[0][1])
 
 
 def _order(product: Product) -> list[tuple[str, int]]:
