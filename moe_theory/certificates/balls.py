@@ -2,6 +2,15 @@
 
 Floating point only guesses (a Cholesky factor, a number t); the guess is then an exact matrix or number in a statement
 that balls verify. Matrices stand for symmetric ones, whose entries they enclose.
+
+When a comparison cannot tell. Between balls `<`, `<=`, `>`, `>=` are true only if they hold for all their members:
+balls that overlap, an infinite radius and what is not a number (nan) make every one of them false, `not a <= b` is no
+`a > b`. So a proof asks for the relation that it needs and rejects without it, `if not norm <= bound`, and never for
+the absence of the opposite. A comparison that only chooses between two valid ways (`expit`, `curvature_range`, `above`,
+`below`) may go either way. `is_zero()` and `== 0` are true of the exact 0 only, `is_finite()` of no nan. `min`, `max`,
+`abs`, `sqrt`, `nonnegative_part` enclose every member's value, and give nan for nan and for a root of what may be < 0;
+Python's own min and max of balls compare, and keep their first argument where that cannot tell. Floats in statements
+are finite: JSON with others is rejected.
 """
 
 from __future__ import annotations

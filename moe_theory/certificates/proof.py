@@ -84,7 +84,7 @@ class Proof:
                 [(arb_mat([row]) * block).tolist()[0] for row, block in zip(slope.tolist(), self.factor, strict=True)]
             )
         norm = sum((v * v for v in slope.entries()), arb(0)).sqrt()
-        if not norm <= arb(self.s.epsilon):
+        if not norm <= arb(self.s.epsilon):  # true of every member, or there is no proof (`balls`)
             raise Rejected(
                 f"stationary.gradient: expected at least ‖G'∇L(c)‖ = {float(norm):.17g}, got {self.s.epsilon!r}"
             )
