@@ -706,7 +706,7 @@ def test_the_command_checks_files(command, files, tmp_path: Path) -> None:
     code, out, _ = command("check", path, table, "--json")
     report = json.loads(out)
     assert code == 0
-    assert set(report) == {"valid", "reason", "proved", "seconds", "certificate", "data"}
+    assert set(report) == {"valid", "reason", "proved", "seconds", "cost", "certificate", "data"}
     assert (report["valid"], report["reason"], report["certificate"], report["data"]) == (True, "", path, table)
     code, out, _ = command("check", path, table)
     assert code == 0

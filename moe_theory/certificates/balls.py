@@ -113,17 +113,21 @@ def stays_definite(
     along: Sequence[tuple[Any, Any]],
     rest: Callable[[], Iterable[Any]],
     radius: Any,
+    check: Callable[[], None] = lambda: None,
 ) -> bool:
     """True if base + Σ_k s_k T_k + Σ_j z_j R_j is positive definite for all |s_k| <= h_k and ‖z‖ <= radius.
 
     along: (h_k, T_k). rest: the R_j, made anew at each call. The first sum is affine, so that its corners decide; the
     second is at least -radius (S/(2t) + t/2), S = Σ R_j², for every t > 0, as ⟨u, Σ z_j R_j u⟩ <= radius √(u'Su) ‖u‖.
+    check: called before every term and corner; it may raise.
     """
     square = arb_mat(base.nrows(), base.nrows())
     for term in rest():
+        check()
         square = square + term * term
     none = all(v.is_zero() for v in square.entries())
     for signs in itertools.product((-1, 1), repeat=len(along)):
+        check()
         corner = base
         for sign, (h, term) in zip(signs, along, strict=True):
             corner = corner + term * (h * sign)

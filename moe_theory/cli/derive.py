@@ -18,7 +18,8 @@ from moe_theory.symbolic.derive import derive as derive_model
 def derive(model: str, sigma: float | None, as_latex: bool, as_json: bool) -> None:
     """Derive statistic, mirror map, posterior, informations and M of MODEL.
 
-    MODEL is a name of the zoo (symmetric-linear, symmetric-logistic) or FILE.py:NAME for your own declaration.
+    MODEL is a name of the zoo (symmetric-linear, symmetric-logistic) or FILE.py:NAME for your own declaration,
+    which runs that file.
     """
     theory = derive_model(load_model(model, sigma))
     if as_json:
