@@ -47,7 +47,8 @@ def _plain(character: str) -> str:
         return PLAIN[character]
     kind, *_, last = unicodedata.name(character, "? ?").split()
     if kind == "GREEK":
-        return last.lower().replace("lamda", "lambda")
+        name = last.lower().replace("lamda", "lambda")
+        return name if character.islower() else name.capitalize()
     power = unicodedata.decomposition(character)
     if power.startswith("<super> 00"):
         return "^" + chr(int(power[8:], 16))

@@ -409,7 +409,7 @@ def test_a_model_of_ones_own_has_to_be_given_and_to_match() -> None:
     case, certificate = CASES["gate-only"][0], made("gate-only")
     assert check(certificate, data_of(case), case.model).valid
     assert check(certificate, data_of(case)).reason.startswith("model.name: expected one of")
-    assert check(certificate, data_of(case), noisy_labels()).reason.startswith("model.name: expected noisy-labels")
+    assert check(certificate, data_of(case), noisy_labels()).reason.startswith("model.name: expected 'noisy-labels'")
     other = case.model.with_known(1.1 * np.array(case.model.known_coefficients))
     assert not check(certificate, data_of(case), other).valid
     certificate = made("linear-1.0")

@@ -38,6 +38,7 @@ from moe_theory.certificates.contents import (
     Statement,
     brief,
     opened,
+    quoted,
     read_json,
     read_source,
     read_statement,
@@ -205,7 +206,7 @@ def _arrays(data: Any) -> tuple[Array, Array, Array | float]:
 def _model(source: Source, given: Model | None) -> tuple[Model, Formulas]:
     """The declaration and its formulas in balls; what the file says is rejected, a given misfit an InputError."""
     if given is not None and given.name != source.name:
-        raise Rejected(f"model.name: expected {brief(given.name)}, the given model's, got {brief(source.name)}")
+        raise Rejected(f"model.name: expected {quoted(given.name)}, the given model's, got {quoted(source.name)}")
     of_zoo = source.name in ZOO
     declared = given
     if of_zoo:
@@ -217,7 +218,7 @@ def _model(source: Source, given: Model | None) -> tuple[Model, Formulas]:
         declared = given or zoo
     if declared is None:
         raise Rejected(
-            f"model.name: expected one of {', '.join(ZOO)}, or a given model of that name, got {brief(source.name)}"
+            f"model.name: expected one of {', '.join(ZOO)}, or a given model of that name, got {quoted(source.name)}"
         )
     _check_joint(source, declared)
     expected = {name: list(row) for name, row in zip(declared.known, declared.known_coefficients, strict=True)}

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from moe_theory.cli.streams import is_unicode
+from moe_theory.cli.streams import HANDLER, is_unicode
 from moe_theory.errors import InputError
 from moe_theory.files import IMAGES, check_figure, check_writable, table_path
 from moe_theory.model import Model
@@ -28,14 +28,17 @@ WIDTH = 110  # of tables where there is no terminal to ask
 
 
 class _Console(Console):
-    """Of which texts are texts: no markup, no emoji, and what is no plain text is escaped."""
+    """Takes no string for markup or emoji, and escapes what is no plain text."""
 
     def __init__(self, stderr: bool, **options: Any) -> None:
         stream = sys.stderr if stderr else sys.stdout
         super().__init__(file=getattr(stream, "unfiltered", stream), markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(printable(text, keep="\n\t"), **options)
+        text = printable(text, keep="\n\t")
+        if not is_unicode(self.file):  # now, so that columns are as wide as what is written
+            text = text.encode(self.encoding, HANDLER).decode(self.encoding)
+        return super().render_str(text, **options)
 
 
 def console(stderr: bool = False) -> Console:

@@ -51,9 +51,9 @@ def shown_streams() -> Iterator[None]:
                     stream.reconfigure(errors=handler)
 
 
-def is_unicode(stream: TextIO) -> bool:
+def is_unicode(stream: Any) -> bool:
     """Whether it takes every character."""
     try:
-        return codecs.lookup(stream.encoding or "").name.startswith("utf")
+        return codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name.startswith("utf")
     except LookupError:
         return False
