@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from moe_theory.analysis.signal import largest_basin, least_signal, rate_bound
     from moe_theory.analysis.snr import snr_boundary, snr_map
     from moe_theory.analysis.symmetry import distance
-    from moe_theory.atoms import expit, log_expit, log_normal, softplus
+    from moe_theory.atoms import expit, log_expit, log_ndtr, log_normal, log_poisson, softplus
     from moe_theory.certificates import Certificate, certify
     from moe_theory.certificates.checker import Checked, check, check_file
     from moe_theory.certificates.curve import radius_curve
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from moe_theory.laws import Data, Finite, MonteCarlo, Population
     from moe_theory.mixture import Choice, MixtureFit, Problem, align, choose_k, fit_mixture
     from moe_theory.mixture.formula import fit_formula
-    from moe_theory.model import Counts, Model, Reals, Values
+    from moe_theory.model import Model
     from moe_theory.operators import (
         bregman,
         complete_information,
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from moe_theory.report.recovery import recovery_figure
     from moe_theory.report.redraw import redraw
     from moe_theory.report.themes import set_theme, theme
+    from moe_theory.response import Counts, Interval, Positive, Reals, Values
     from moe_theory.symbolic.derive import Derivation, derive, why_not
     from moe_theory.zoo import (
         activated_experts,
@@ -116,7 +117,8 @@ _HOME = {
     "moe_theory.evaluation": "Penalty evaluate",
     "moe_theory.mixture": "Choice MixtureFit Problem align choose_k fit_mixture",
     "moe_theory.mixture.formula": "fit_formula",
-    "moe_theory.model": "Counts Model Reals Values",
+    "moe_theory.model": "Model",
+    "moe_theory.response": "Counts Interval Positive Reals Values",
     "moe_theory.recovery.gate": "fit_gate",
     "moe_theory.recovery.recover": "recover",
     "moe_theory.recovery.result": "Recovery",
@@ -134,7 +136,7 @@ _HOME = {
     "moe_theory.report.redraw": "redraw",
     "moe_theory.report.themes": "set_theme theme",
     "moe_theory.report.maps": "asymptote_figure phase_map",
-    "moe_theory.atoms": "expit log_expit log_normal softplus",
+    "moe_theory.atoms": "expit log_expit log_ndtr log_normal log_poisson softplus",
     "moe_theory.symbolic.derive": "Derivation derive why_not",
     "moe_theory.zoo": "activated_experts erased_labels gate_only linear_experts softmax_moe symmetric_linear"
     " symmetric_logistic",

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from moe_theory.kernels import kernels
 from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.laws.table import Data
-from moe_theory.model import Model, Values
+from moe_theory.model import Model
+from moe_theory.response import Values
 from moe_theory.symbolic.lower import Compiled
 from moe_theory.validation import Array, covariance_matrix, whole_number
 

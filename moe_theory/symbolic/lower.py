@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from scipy.special import erf, erfc, gammaln
+from scipy.special import digamma, erf, erfc, erfcx, gamma, gammaln, log_ndtr, polygamma
 from sympy.printing.numpy import NumPyPrinter
 
 from moe_theory.atoms import lower_atoms
@@ -26,6 +26,12 @@ _NUMPY = {
     "erf": erf,
     "erfc": erfc,
     "log_factorial": lambda y: gammaln(y + 1.0),
+    "loggamma": gammaln,
+    "gamma": gamma,
+    "digamma": digamma,
+    "polygamma": lambda n, t: polygamma(int(n), t),
+    "log_ndtr": log_ndtr,
+    "mills": lambda t: np.sqrt(2 / np.pi) / erfcx(-t / np.sqrt(2.0)),
     "LogSumExp": lambda *terms: log_sum_exp(np.stack(np.broadcast_arrays(*terms))),
 }
 
