@@ -297,6 +297,87 @@ def test_a_quadratic_part_has_to_be_semidefinite() -> None:
                 derived(quadratic(*entries))
 
 
+two = lambda expert, response, known=None: mt.Model(
+    "two",
+    (-1, 1),
+    ("w",),
+    lambda z, w: sp.log(1 / (1 + sp.exp(-z * w))),
+    expert,
+    response,
+    known or {},
+)
+DOMAINS = {
+    "log-normal": (
+        lambda y, z, w: -((sp.log(y) - z * w) ** 2) / 2 - sp.log(y) - sp.log(2 * sp.pi) / 2,
+        mt.Positive(),
+        (0.3, 7.0),
+    ),
+    "logit-normal": (
+        lambda y, z, w: -((sp.log(y / (1 - y)) - z * w) ** 2) / 2 - sp.log(y * (1 - y)) - sp.log(2 * sp.pi) / 2,
+        mt.Interval(0, 1),
+        (0.3, 0.9),
+    ),
+    "poisson": (
+        lambda y, z, a, b: y * (b if z == 1 else a) - sp.exp(b if z == 1 else a) - sp.log(sp.factorial(y)),
+        mt.Counts(),
+        (0.0, 3.0),
+    ),
+    "negative binomial": (
+        lambda y, z, a, b: (
+            sp.loggamma(y + 2 + z) - sp.loggamma(2 + z) - sp.loggamma(y + 1) - y * sp.log(2) - (2 + z) * sp.log(2)
+        ),
+        mt.Counts(),
+        (0.0, 3.0),
+    ),
+    "binomial": (
+        lambda y, z, a, b: sp.log(sp.binomial(3, y)) + y * z * sp.log(2) - 3 * sp.log(1 + sp.Integer(2) ** z),
+        mt.Values((0, 1, 2, 3)),
+        (0.0, 3.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_every_domain_of_the_response(name: str) -> None:
+    """Posterior logit and slope of the first label's density from the formulas, against log p as declared."""
+    expert, response, values = DOMAINS[name]
+    declared = two(
+        expert, response, {"a": [1.0], "b": [1.0]} if name in ("poisson", "negative binomial", "binomial") else None
+    )
+    found = derived(declared)
+    with ctx.workprec(160), mpmath.workdps(40):
+        for y in values:
+            known = {s: sp.Rational(k - 1, 3) for k, s in enumerate(declared.symbols[1:])}
+            terms = found.terms([y], [[arb(k - 1) / 3] for k in range(len(known))])
+            at = lambda z, eta, y=y, known=known: mpmath.mpf(
+                str(
+                    sp.N(
+                        sum(declared.declared[z])
+                        .subs({**known, sp.Symbol("y", real=True): sp.nsimplify(y)})
+                        .subs(declared.symbols[0], eta),
+                        35,
+                    )
+                )
+            )
+            for eta in (sp.Rational(-3, 2), sp.Rational(5, 4)):
+                logit = terms.offset[0] + terms.delta[0][0] * float(eta)
+                assert abs(float(logit) - float(at(1, eta) - at(0, eta))) < 1e-14
+                h = sp.Rational(1, 10**12)
+                slope = -terms.statistic[0][0] + found.constant()[0][0] * float(eta)
+                for (kappa, line), shift in zip(found.scales(), terms.shift, strict=True):
+                    slope += kappa * line[0] / (1 + (-shift[0] - line[0] * float(eta)).exp())
+                assert (
+                    abs(float(-slope) - float((at(0, eta + h) - at(0, eta - h)) / (2 * mpmath.mpf(10) ** -12))) < 1e-9
+                )
+
+
+def test_logarithms_need_a_domain() -> None:
+    for expert in (DOMAINS["log-normal"][0], DOMAINS["logit-normal"][0]):
+        for response in (mt.Reals(), mt.Interval(-1, 1)):
+            with pytest.raises((mt.InputError, mt.errors.DerivationError), match="positive"):
+                derived(two(expert, response))
+
+
 # The numbers a certificate states
 
 

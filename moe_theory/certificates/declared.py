@@ -19,7 +19,7 @@ from moe_theory.certificates import normal_functions as nfs
 from moe_theory.certificates.contents import brief
 from moe_theory.certificates.normal_form import Atom, Expression
 from moe_theory.errors import InputError
-from moe_theory.model import RESPONSE, Counts, Model
+from moe_theory.model import RESPONSE, Model
 
 ONE = nf.number(1)
 FUNCTIONS: dict[type, Callable[..., Expression]] = {
@@ -32,6 +32,8 @@ FUNCTIONS: dict[type, Callable[..., Expression]] = {
     sp.sinh: lambda t: (nf.exp(t) - nf.exp(t * -1)) * Fraction(1, 2),
     sp.tanh: lambda t: nfs.expit(t * 2) * 2 - ONE,
     sp.loggamma: nfs.loggamma,
+    sp.binomial: lambda n, k: nf.exp(nfs.loggamma(n + ONE) - nfs.loggamma(k + ONE) - nfs.loggamma(n - k + ONE)),
+    sp.beta: lambda a, b: nf.exp(nfs.loggamma(a) + nfs.loggamma(b) - nfs.loggamma(a + b)),
     sp.gamma: lambda t: nf.exp(nfs.loggamma(t)),
     sp.factorial: lambda t: nf.exp(nfs.loggamma(t + ONE)),
     log_factorial: lambda t: nfs.loggamma(t + ONE),
@@ -57,7 +59,8 @@ class Declaration:
         atoms = [_atom(p) for p in predictors]
         self.learnt: dict[Atom, int] = {atom: a for a, atom in enumerate(atoms[:m])}
         self.known = tuple(atoms[m:])
-        self.response = _response(model)
+        domain = model.response
+        self.response = nf.symbol("c y", domain.low, domain.high, domain.whole)
         self.y = _atom(self.response)
 
     def at(self, y: float | None) -> tuple[Expression, ...]:
@@ -67,19 +70,7 @@ class Declaration:
         declaration do, so that (y - 0.1) is 0 at the response 0.1. Other responses are data, exact doubles.
         """
         place = {**self.symbols, RESPONSE: self.response if y is None else nf.number(nf.exact(y))}
-        return tuple(sum((read(part, place) for part in parts), nf.number(0)) for parts in _declared(self.model))
-
-
-def _declared(model: Model) -> tuple[tuple[sp.Expr, ...], ...]:
-    """What the gate and the expert of each label returned."""
-    parts: tuple[tuple[sp.Expr, ...], ...] | None = getattr(model, "declared", None)
-    return tuple(zip(model.log_gate, model.log_expert, strict=True)) if parts is None else parts
-
-
-def _response(model: Model) -> Expression:
-    counts = isinstance(model.response, Counts)
-    low = getattr(model.response, "low", 0.0 if counts else -math.inf)
-    return nf.symbol("c y", low, getattr(model.response, "high", math.inf), counts)
+        return tuple(sum((read(part, place) for part in parts), nf.number(0)) for parts in self.model.declared)
 
 
 def _atom(symbol: Expression) -> Atom:
@@ -118,6 +109,10 @@ def _read(e: sp.Basic, place: Mapping[sp.Symbol, Expression], of: Callable[[sp.B
         return nf.pi()
     if e is sp.E:
         return nf.exp(ONE)
+    if kind is sp.log and type(e.args[0]) is sp.Mul:
+        factors = [of(factor) for factor in e.args[0].args]
+        if all(map(nf.positive, factors)):  # seen of the factors, not of their product
+            return sum(map(nfs.log, factors), nf.number(0))
     if kind is indicator:
         y, value = (of(argument).number for argument in e.args)
         if y is not None and value is not None:
