@@ -26,7 +26,13 @@ UNITS = 1e3  # ratio of curvatures beyond which the features' units are worth a 
 
 @click.command()
 @click.argument("data_file", metavar="DATA.csv")
-@click.option("--model", "spec", default="symmetric-linear", show_default=True, help="Zoo name or FILE.py:NAME.")
+@click.option(
+    "--model",
+    "spec",
+    default="symmetric-linear",
+    show_default=True,
+    help="Zoo name, or FILE.py:NAME, which runs that file.",
+)
 @click.option("--sigma", type=float, help="Noise scale of models that take one.")
 @click.option("--response", help="Column of the response.")
 @click.option("--features", help="Columns of the features, separated by commas; default: all others.")

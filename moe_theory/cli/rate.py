@@ -46,7 +46,7 @@ def rate(context: click.Context, model: str, as_json: bool, **options: Any) -> N
 
         moe-theory rate symmetric-linear --data FILE.csv --response COL [--features A,B] [--intercept]
 
-    MODEL is a name of the zoo or FILE.py:NAME. Exit code 1 if EM did not converge on the data.
+    MODEL is a name of the zoo, or FILE.py:NAME, which runs that file. Exit code 1 if EM did not converge on the data.
     """
     declared = load_model(model, options["sigma"])
     if options["alpha"] is not None:
