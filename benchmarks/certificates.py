@@ -40,7 +40,7 @@ def problem(n: int, d: int, seed: int, snr: float = 3.0) -> tuple[mt.Data, np.nd
 def tightness(n: int, d: int, radius: float, seed: int) -> dict[str, Any]:
     """Bounds by method on the ball of that radius, and the gain of each sharpening."""
     data, centre = problem(n, d, seed)
-    plain = mt.certify(MODEL, data, centre, radius, cuts=1)
+    plain = mt.certify(MODEL, data, centre, radius, cuts=1, shape="euclidean")
     row: dict[str, Any] = {"n": n, "d": d, "radius": radius, "certified": plain.certified, "found": plain.found.value}
     row |= {"bounds": dict(plain.bounds), "seconds": plain.seconds}
     row["sharpest over found"] = min(plain.bounds.values()) / plain.found.value
@@ -65,7 +65,7 @@ def cost(n: int, d: int, radius: float, seed: int, rounds: int) -> dict[str, Any
         times["em"].append((time.perf_counter() - clock) * ITERATIONS / trace.iterations)
         for method in ("sharpest", "worst-case"):
             clock = time.perf_counter()
-            c = mt.certify(MODEL, data, centre, radius, method=method)  # type: ignore[arg-type]
+            c = mt.certify(MODEL, data, centre, radius, method=method, shape="euclidean")  # type: ignore[arg-type]
             times[method].append(time.perf_counter() - clock)
             row[f"{method} certified"], row[f"{method} bound"] = c.certified, c.lambda_upper
     row["seconds"] = times

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -14,15 +13,13 @@ from matplotlib.figure import Figure
 from moe_theory.algorithms import EM, run
 from moe_theory.atoms import log_expit, log_normal
 from moe_theory.certificates.adversary import adversary
-from moe_theory.certificates.basin import basin, box
 from moe_theory.certificates.bounds import Centre
-from moe_theory.certificates.certificate import Certificate, seal
+from moe_theory.certificates.certificate import Certificate
 from moe_theory.certificates.checker import check as check_again
 from moe_theory.certificates.curve import radius_curve
 from moe_theory.certificates.make import certify_rows
 from moe_theory.certificates.rows import Statistics
 from moe_theory.claims import Case, Claim, Evidence, Hypothesis, Mutant, Setting
-from moe_theory.errors import InputError
 from moe_theory.kernels import kernels
 from moe_theory.laws.table import Finite
 from moe_theory.model import Model
@@ -31,10 +28,11 @@ from moe_theory.report.certificate import certificate_figure, certificate_page
 from moe_theory.response import Reals
 from moe_theory.sums import predictors
 from moe_theory.validation import Array
+from proofs_checks.certificate_tight import tight_evidence
+from proofs_checks.forgeries import Document, forged
 
 SECTION = "Certificates"
 FAR = 1e8  # of the responses from 0, in units of their noise: posterior logits are differences of squares
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,10 @@ class Sound:
 
 
 def check(setting: Setting, claimed: Sound) -> Iterator[Evidence]:
-    """Each certificate is proved again in ball arithmetic, by code that has no numerics in common with its maker."""
+    """Each certificate is proved again in ball arithmetic, by code that has no numerics in common with its maker; and
+    maker and checker are asked of what is known to be false by a hair."""
+    if claimed == Sound():
+        yield from tight_evidence()
     for case, certificate in setting.certificates:
         data = _altered(case) if claimed.other else case.law
         yield proved_again(
@@ -117,37 +118,7 @@ def _altered(case: Case) -> Any:
     return SimpleNamespace(x=x, y=data.y, weight=data.weight)
 
 
-# Forgeries: every number that follows from others is made to fit, and the seal renewed
-
-
-Change = Callable[[Document, Certificate, Case], None]
-
-
-def forged(change: Change) -> Callable[[Document, Certificate, Case], Document]:
-    """A certificate's file with a change that makes it false; all that follows is made to fit, and it is sealed."""
-
-    def made(document: Document, certificate: Certificate, case: Case) -> Document:
-        new = copy.deepcopy(document)
-        change(new, certificate, case)
-        return _consistent(new, certificate)
-
-    return made
-
-
-def _consistent(new: Document, certificate: Certificate) -> Document:
-    """With e, b, r0 and the box that follow from what the file says now, as the maker would have them."""
-    curvature, stationary, region = new["curvature"], new["stationary"], certificate.region
-    alpha, r, upper = new["bound"]["alpha"], new["region"]["radius"], curvature["upper"]
-    settled = basin(r, alpha, stationary["gradient"], curvature["lower"], lambda _: upper)
-    if settled is None:
-        raise InputError("forgery: expected a distance of the stationary point that is less than the radius")
-    sides = zip(("lower", "upper"), box(region.centre, region.matrix, settled.distance), strict=True)
-    named = lambda theta: {name: row.tolist() for name, row in zip(new["centre"], theta, strict=True)}
-    new["bound"]["lambda_upper"] = 1 - alpha
-    curvature |= {"upper": settled.upper, "within": settled.within}
-    stationary |= {"distance": settled.distance} | {side: named(theta) for side, theta in sides}
-    new["basin"] = {"radius": settled.radius, "divergence": settled.divergence}
-    return {**new, "seal": seal(new)}
+# Forgeries -----------------------------------------------------------------------------------------------------
 
 
 def _larger(new: Document, certificate: Certificate, case: Case) -> None:

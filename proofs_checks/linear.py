@@ -12,6 +12,7 @@ from moe_theory.certificates.enclosure import largest_on
 from moe_theory.claims import (
     Claim,
     Crossed,
+    Diagonal,
     Evidence,
     Gate,
     Hypothesis,
@@ -29,7 +30,9 @@ from moe_theory.claims import (
     searched,
 )
 from moe_theory.operators import bregman, gradient, missing_information_matrix, objective
-from proofs_checks.shared import FLAT, iterates, kl_between, three_points, worst_lambda
+from proofs_checks.shared import FLAT, HOLDS, iterates, kl_between, path, three_points, worst_lambda
+
+LONG = 100  # steps that are followed where the iterates may leave Θ
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Contraction:
 
     exchanged: B = B_A(θ‖θ*). backwards: with the times of B exchanged. convex: α is that on all of Θ, else at θ*
     alone. step: of mirror descent, 1 being EM. least: α from the least eigenvalue of M. fixed: θ* is the minimiser,
-    else a point halfway to it. curved: B is E KL(p_θ‖p_*) of a model that is not flat.
+    else a point halfway to it. leaving: α is that between the start and θ* only, the iterates may leave that. curved: B
+    is E KL(p_θ‖p_*) of a model that is not flat.
     """
 
     rate: Callable[[Any], Any] = lambda alpha: 1 - alpha
@@ -48,23 +52,27 @@ class Contraction:
     convex: bool = True
     step: float = 1.0
     fixed: bool = True
+    leaving: bool = False
     curved: bool = False
 
     @property
-    def proof(self) -> Evidence | None:
-        """The three-point identity for this variant, where it holds and its slacks are to be had."""
-        if self.least or self.curved or not self.fixed:
-            return None
+    def proof(self) -> tuple[Evidence, ...]:
+        """The three-point identity for this variant, and that no step leaves Θ, where they hold and their slacks are to
+        be had; else none."""
+        if self.least or self.curved or self.leaving or not self.fixed:
+            return ()
         label = r"$(1-\alpha)B_A(\theta^*\|\theta) - B_A(\theta^*\|\theta^+) - (L(\theta^+)-L^*)$ - the two slacks"
         left = three_points(self.rate, self.step, self.exchanged, self.backwards, self.convex)
-        found = identity("any flat model", label, left)
-        return found if found.holds else None
+        found = (identity("any flat model", label, left), path(self.rate, self.step))
+        return found if all(e.holds for e in found) else ()
 
 
 def slack(claimed: Contraction, instance: Instance, certain: bool) -> Slack | None:
     """Slack of one step, relative to B before it, with α = 1 - the largest λ_max(M) on the segment to θ*."""
     if claimed.curved:
         return _curved_slack(claimed, instance)
+    if claimed.leaving:
+        return _leaving_slack(claimed, instance, certain)
     model, law, truth = instance.model, instance.law, instance.truth
     if not claimed.fixed:
         truth = (truth + instance.start) / 2
@@ -87,6 +95,20 @@ def slack(claimed: Contraction, instance: Instance, certain: bool) -> Slack | No
     if not claimed.convex:
         return made(worst_lambda(instance, truth, 1))
     return made(largest_on(model, law, [thetas[0], truth]).upper if certain else worst_lambda(instance, thetas[0]))
+
+
+def _leaving_slack(claimed: Contraction, instance: Instance, certain: bool) -> Slack | None:
+    """The least over T of rate(α)^T B_1 - B_{T+1}, α on the segment from the start to θ* alone."""
+    model, law, truth = instance.model, instance.law, instance.truth
+    worst = largest_on(model, law, [instance.start, truth]).upper if certain else worst_lambda(instance, instance.start)
+    if worst >= 1:
+        return None
+    distance = np.array([bregman(model, law, truth, theta) for theta in iterates(instance, LONG)])
+    if distance[0] < 1e-6:
+        return None
+    right = claimed.rate(1 - worst) ** np.arange(1, LONG + 1) * distance[0]
+    t = int(np.argmin(right - distance[1:]))
+    return Slack.of(distance[1 + t], right[t], distance[0], 1e-9 / min(1.0, distance[0]), alpha=1 - worst, T=t + 1)
 
 
 def _curved_slack(claimed: Contraction, instance: Instance) -> Slack | None:
@@ -128,6 +150,7 @@ def gap_slack(claimed: GapForm, instance: Instance, certain: bool) -> Slack | No
 
 
 SEARCH = Search(slack, (*Search(slack).families, Gate()))
+LEAVING = Search(slack, (Diagonal(),))
 CURVED = Search(slack, (Scalar("linear-experts"), Planar("linear-experts")))
 # In the last of these models α is known: M is 0.1 I everywhere.
 GAPS = Search(gap_slack, (Crossed("symmetric-linear"), TwoScales("symmetric-logistic"), Gate()))
@@ -144,11 +167,11 @@ def check(setting: Setting, claimed: Contraction | GapForm) -> Iterator[Evidence
             yield from searched(alone, claimed, what, setting.budget, setting.seed, essential=True)
         return
     proof = claimed.proof
-    if proof:
-        yield proof
+    yield from proof
     what = r"$B_A(\theta^*\|\theta^+) \le (1-\alpha) B_A(\theta^*\|\theta)$, $\alpha$ on the segment"
-    if claimed.curved or not claimed.fixed:
-        yield from searched(CURVED if claimed.curved else SEARCH, claimed, what, setting.patience, setting.seed)
+    special = CURVED if claimed.curved else LEAVING if claimed.leaving else SEARCH if not claimed.fixed else None
+    if special is not None:
+        yield from searched(special, claimed, what, setting.patience, setting.seed)
         return
     for case in setting.all_cases:
         path = case.path
@@ -202,8 +225,8 @@ CLAIM = Claim(
     title="Linear convergence on a region of relative strong convexity",
     statement=r"$B_A(\theta^*\|\theta_{t+1}) \le (1-\alpha) B_A(\theta^*\|\theta_t)$, hence"
     r" $L(\theta_{T+1}) - L(\theta^*) \le (1-\alpha)^T B_A(\theta^*\|\theta_1)$ after every number T of steps from"
-    r" $\theta_1\in\Theta$, a Bregman ball around $\theta^*$ on which $\lambda_{\max}(M)\le 1-\alpha$ and"
-    r" $\theta^*$ minimises L",
+    r" $\theta_1\in\Theta$, a Bregman ball $\{\theta : B_A(\theta^*\|\theta)\le\rho\}$ on which"
+    r" $\lambda_{\max}(M)\le 1-\alpha$ and $\theta^*$ minimises L (on it: what L is elsewhere does not matter)",
     source="arXiv 2411.06056, Theorem 4.2 (3), in the B-form of theory.md §3; Lu, Freund and Nesterov (2018)",
     hypotheses=(
         Hypothesis(FLAT.text, Contraction(curved=True)),
@@ -213,7 +236,7 @@ CLAIM = Claim(
             Contraction(convex=False),
         ),
         Hypothesis("1-smoothness relative to A: steps of size 1 (claim majorization)", Contraction(step=3.0)),
-        Hypothesis(r"the iterates stay in $\Theta$ (they do: $B_A(\theta^*\|\theta_t)$ never increases)", needed=False),
+        Hypothesis(HOLDS, Contraction(leaving=True)),
         Hypothesis(r"$\Theta$ convex (star-shaped around $\theta^*$ is enough, and Bregman balls are)", needed=False),
     ),
     expected="proved",

@@ -18,6 +18,7 @@ from moe_theory.operators import bregman
 from moe_theory.symbolic.derive import Derivation, derive
 from moe_theory.validation import Array
 
+_WHOLE = sp.Integer(1)
 FLAT = Hypothesis("flat: the coordinates are natural parameters of (y, z)|x (derived)", setting=Setting.curved)
 
 
@@ -74,6 +75,7 @@ def three_points(
     exchanged: bool = False,
     backwards: bool = False,
     convex: bool = True,
+    share: sp.Expr = _WHOLE,
 ) -> sp.Expr:
     """rate(α) B(θ*‖θ) - B(θ*‖θ⁺) - (L(θ⁺) - L(θ*)) less the two slacks that are >= 0 by hypothesis:
 
@@ -83,6 +85,9 @@ def three_points(
     where step ∇L(θ) = ∇A(θ) - ∇A(θ⁺). For EM's step and the rate 1-α it is identically 0 in all values, points and
     gradients: that is the proof. exchanged: the B's arguments; backwards: their times; convex: the first slack is to be
     had. Where it does not vanish, nothing is proved (and nothing refuted).
+
+    share: θ⁺ after that share s of the step, ∇A(θ_s) = ∇A(θ) - s step ∇L(θ), and for α, the gap and the slacks s times
+    of each; (1-s) B(θ_s‖θ) is taken off besides. See `path`.
     """
     alpha = sp.Symbol("alpha", real=True)
     loss, potential, point, slope = (
@@ -95,11 +100,28 @@ def three_points(
         )
     )
     b = lambda p, q: potential[p] - potential[q] - slope[q].dot(point[p] - point[q])
-    gradient = (slope["t"] - slope["n"]) / sp.nsimplify(step)
+    gradient = (slope["t"] - slope["n"]) / (share * sp.nsimplify(step))
     slack = loss["s"] - loss["t"] - gradient.dot(point["s"] - point["t"]) - alpha * b("s", "t")
     smooth = loss["t"] + gradient.dot(point["n"] - point["t"]) + b("n", "t") - loss["n"]
     before, after = (b(q, "s") if exchanged else b("s", q) for q in ("nt" if backwards else "tn"))
-    return sp.expand(rate(alpha) * before - after - (loss["n"] - loss["s"]) - smooth - (slack if convex else 0))
+    slacks = loss["n"] - loss["s"] + smooth + (slack if convex else 0)
+    return sp.expand(rate(share * alpha) * before - after - share * slacks - (1 - share) * b("n", "t"))
+
+
+def path(rate: Callable[[sp.Expr], sp.Expr] = lambda alpha: 1 - alpha, step: float = 1.0) -> Evidence:
+    """EM from a Bregman ball Θ = {B_A(θ*‖·) <= ρ} ends its step in Θ, though L >= L(θ*) is known in Θ alone.
+
+    The steps of size s in [0, 1] lead along a continuous path from θ to θ⁺ (∇A maps onto a convex set). As long as
+    θ_s is in Θ, L(θ_s) >= L(θ*) and both slacks are >= 0, so that by the identity B_A(θ*‖θ_s) <= (1-sα) B_A(θ*‖θ) -
+    (1-s) B_A(θ_s‖θ). Were θ inside Θ and θ_s the first of them on its boundary, that would be less than ρ, and it is
+    not: there is no such s. A θ on the boundary is a limit of points inside, and Θ is closed.
+    """
+    what = (
+        r"$(1-s\alpha)B_A(\theta^*\|\theta) - B_A(\theta^*\|\theta_s) - s(L(\theta_s)-L^*)$ - s times the slacks -"
+        r" $(1-s)B_A(\theta_s\|\theta)$ for every share $s\in(0,1]$ of the step: no path of them leaves $\Theta$"
+    )
+    share = sp.Symbol("s", positive=True)
+    return identity("any flat model", what, three_points(rate, step, share=share))
 
 
 def telescoped() -> list[sp.Expr]:
@@ -109,6 +131,12 @@ def telescoped() -> list[sp.Expr]:
     start = (f(1) - f(2)) - partial(1)
     increment = (f(t + 1) - f(t + 2)) - (partial(t + 1) - partial(t))
     return [sp.expand(start), sp.expand(increment)]
+
+
+HOLDS = (
+    r"$\Theta$ holds the iterates: a Bregman ball around $\theta^*$ does (the path from one to the next, of steps of"
+    r" size $0\le s\le 1$, cannot leave it); without: $\Theta$ is the segment from $\theta_1$ to $\theta^*$"
+)
 
 
 def iterates(instance: Instance, steps: int, step: float = 1.0) -> list[Array]:

@@ -8,6 +8,7 @@ import pickle
 import shutil
 from dataclasses import replace
 
+import mpmath
 import numpy as np
 import pytest
 from models import balanced, gate_only, gate_three, noisy_labels, offset
@@ -17,6 +18,7 @@ from moe_theory.certificates.adversary import adversary
 from moe_theory.certificates.certificate import seal
 from moe_theory.certificates.curve import radius_curve
 from moe_theory.certificates.maker import RADIUS
+from moe_theory.certificates.noise import Noise
 from moe_theory.certificates.region import Region
 from moe_theory.certificates.relative import Prover
 from moe_theory.certificates.rounding import at_least, at_most
@@ -52,7 +54,7 @@ def small() -> tuple[mt.Data, np.ndarray]:
 class TestBars:
     def test_the_first_bound_and_the_sharpest(self, bar):
         data, centre = bar
-        found = mt.certify(LINEAR, data, centre, radius=0.1)
+        found = mt.certify(LINEAR, data, centre, radius=0.1, shape="euclidean")
         assert found.certified
         assert found.bounds["worst-case"] <= 0.52
         assert found.lambda_upper <= 1.25 * found.found.value
@@ -128,7 +130,7 @@ class TestModels:
         data = mt.Finite.from_model(model, centre, np.random.default_rng(0).standard_normal((40, 2)))
         bounds = []
         for radius in (1e-4, 0.1, 0.5):
-            found = mt.certify(model, data, centre, radius=radius)
+            found = mt.certify(model, data, centre, radius=radius, shape="euclidean")
             assert found.certified and found.found.value == pytest.approx(0.2, abs=1e-10)
             bounds.append(found.lambda_upper)
         assert 0.2 < bounds[0] < 0.2001 and bounds == sorted(bounds)
@@ -172,6 +174,42 @@ class TestModels:
             mt.certify(model, data, radius=0.1)
 
 
+class TestNoise:
+    """σ as declared beside the residuals'."""
+
+    @pytest.mark.parametrize("sigma", [1.0, 5.0])
+    def test_the_residuals_are_weighed_by_the_posterior(self, small, sigma):
+        data, centre = small
+        model = mt.symmetric_linear(sigma)
+        found = mt.certify(model, data, centre, radius=1e-3)
+        assert found.noise is not None and found.noise.sigma == sigma
+        square = mpmath.mpf(0)
+        for x, y in zip(data.x, data.y, strict=True):
+            beta, w = (sum(mpmath.mpf(a) * mpmath.mpf(b) for a, b in zip(row, x, strict=True)) for row in centre)
+            joint = [mpmath.exp(z * w / 2 - (y - z * beta) ** 2 / (2 * mpmath.mpf(sigma) ** 2)) for z in (-1, 1)]
+            square += sum(p * (y - z * beta) ** 2 for p, z in zip(joint, (-1, 1), strict=True)) / sum(joint)
+        assert found.noise.residual_sd == pytest.approx(float(mpmath.sqrt(square / len(data))), rel=1e-12)
+        said = found.to_dict()
+        assert (said["sigma"], said["residual_sd"]) == (sigma, found.noise.residual_sd)
+        assert found.noise.disagrees is ("σ = 5 is declared, but" in str(found)) is (sigma == 5)
+
+    def test_known_experts_have_one_too(self):
+        model = gate_only()
+        data, centre = fitted(model, model.theta(w=[0.4, 1.0, -0.3]), 400)
+        noise = mt.certify(model, data, centre, radius=1e-3).noise
+        assert noise is not None and noise.sigma == 0.5 and noise.residual_sd == pytest.approx(0.5, abs=0.06)
+
+    def test_none_where_there_is_no_sigma(self, small):
+        data = mt.Data(small[0].x, np.sign(small[0].y))
+        found = mt.certify(LOGISTIC, data, np.zeros((2, 3)), radius=1e-3)
+        assert found.noise is None and found.to_dict()["sigma"] is found.to_dict()["residual_sd"] is None
+
+    def test_few_rows_leave_more_open(self):
+        assert Noise(1.0, 1.3, 1000).disagrees and not Noise(1.0, 1.3, 20).disagrees
+        assert Noise(1.0, 1 / 1.3, 1000).disagrees and not Noise(1.0, 1.2, 10**6).disagrees
+        assert Noise(1.0, 0.0, 20).disagrees and Noise(1.0, 9.0, 20).disagrees
+
+
 class TestReasons:
     @pytest.mark.parametrize("scale", [1e-60, 1e60])
     def test_features_of_any_size_have_the_same_ellipsoid(self, small, scale):
@@ -202,7 +240,7 @@ class TestReasons:
 
     def test_no_stationary_point_near(self, small):
         data, centre = small
-        assert "a stationary point is proved within" in self.reason(data, centre + 0.01, radius=0.05)
+        assert "a stationary point is proved within" in self.reason(data, centre + 0.01, radius=0.05, shape="euclidean")
 
     def test_no_convergence(self):
         """Labels that the features separate: the gate has no finite maximum."""
@@ -312,7 +350,9 @@ class TestFile:
 
     def test_in_words(self, small):
         found = mt.certify(LINEAR, *small, radius=0.1)
-        assert str(found).startswith("symmetric-linear, 800 rows: for ‖θ-c‖ ≤ 0.1")
+        assert str(found).startswith("symmetric-linear, 800 rows: for ‖θ-c‖_H ≤ 0.1") and "σ" not in str(found)
+        ball = mt.certify(LINEAR, *small, radius=0.1, shape="euclidean")
+        assert str(ball).startswith("symmetric-linear, 800 rows: for ‖θ-c‖ ≤ 0.1")
         assert "no certificate for symmetric-linear" in str(replace(found, certified=False, reason="…"))
 
 
@@ -376,6 +416,20 @@ class TestCommand:
     def test_words(self, capsys, table):
         code, out, _ = self.run(capsys, table, *self.OPTIONS, "--radius", "0.001", "--alpha", "0.5")
         assert code == 0 and "EM converges to it from every start" in out and "0.5^T" in out
+        assert "σ = 6 is declared, and at the centre the residuals' standard deviation is 5.86." in out
+
+    def test_sigma_that_is_not_the_residuals(self, capsys, table, tmp_path):
+        """σ = 1 by default on minutes of waiting: said, with what to do; and the ellipsoid needs not be asked for."""
+        page = tmp_path / "c.html"
+        code, out, _ = self.run(capsys, table, *self.OPTIONS[2:], "--page", page)
+        assert code == 0 and "σ = 1 is declared, but at the centre" in out and "is 5.65: try --sigma 5.65." in out
+        assert "5.65, not σ: the data call for another model" in page.read_text()
+        code, out, _ = self.run(capsys, table, *self.OPTIONS[2:], "--json")
+        said = json.loads(out)
+        assert said["sigma"] == 1 and said["residual_sd"] == pytest.approx(5.65, abs=5e-3)
+        assert said["shape"] == "ellipsoid" and said["basin_radius"] > 0.05
+        code, out, _ = self.run(capsys, table, *self.OPTIONS[2:], "--radius", "5")
+        assert code == 1 and "try --sigma 5.65" in out
 
     def test_no_certificate_writes_nothing(self, capsys, table, tmp_path):
         cert = tmp_path / "cert.json"

@@ -419,8 +419,8 @@ def test_no_ball_of_starts_is_claimed_that_was_not_proved() -> None:
     """e > r/2: not even a start at the centre is covered, as the text said it was."""
     x = np.column_stack([np.ones(40), np.linspace(-1, 1, 40)])
     y = np.where(np.arange(40) % 2, 4.0, -4.0) * (1 + 0.1 * x[:, 1])
-    at = certify(mt.symmetric_linear(), mt.Data(x, y), radius=0.1).region.centre
-    found = certify(mt.symmetric_linear(), mt.Data(x, y), at + np.array([[0.006, 0], [0, 0]]), 0.1)
+    make = lambda centre: certify(mt.symmetric_linear(), mt.Data(x, y), centre, 0.1, shape="euclidean")
+    found = make(make(None).region.centre + np.array([[0.006, 0], [0, 0]]))
     assert found.certified and found.basin_radius == 0 and found.basin is not None
     assert found.basin.upper * found.basin.distance**2 / 2 >= found.basin.divergence
     assert "≤ 0 " not in str(found) and "From every start with B_A(θ̂‖θ_1) <" in str(found)

@@ -16,6 +16,7 @@ import numpy as np
 import moe_theory
 from moe_theory.certificates.adversary import Found
 from moe_theory.certificates.basin import Basin
+from moe_theory.certificates.noise import Noise
 from moe_theory.certificates.region import Region
 from moe_theory.certificates.rounding import at_least, at_most
 from moe_theory.errors import InputError
@@ -57,8 +58,8 @@ class Certificate:
     lambda_upper: 1 - alpha, or where that could not be proved the least bound on λ_max(M) that could (inf: none).
     lambda_centre: λ_max(M(c)). found: the largest λ_max(M) a search over the region came to. method, cuts: of the
     proof. basin: what follows. lower, upper: enclose the stationary point θ̂, (m, d). bounds: {method: the least bound
-    on λ_max(M) it proves on this region}. seconds: what it took. supported: made on a population's quadrature, whose
-    `error` is an estimate.
+    on λ_max(M) it proves on this region}. noise: σ as declared beside the residuals', None where the experts have none.
+    seconds: what it took. supported: made on a population's quadrature, whose `error` is an estimate.
     """
 
     certified: bool
@@ -76,6 +77,7 @@ class Certificate:
     lower: Array | None = None
     upper: Array | None = None
     bounds: Mapping[str, float] = field(default_factory=dict)
+    noise: Noise | None = None
     seconds: float = 0.0
     supported: bool = False
     error: float = math.nan
@@ -112,7 +114,10 @@ class Certificate:
         return math.ceil(math.log(factor) / math.log1p(-self.alpha))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: the keys that `moe-theory certify --json` documents; null for what was not come by."""
+        """JSON-ready: the keys that `moe-theory certify --json` documents; null for what was not come by.
+
+        sigma, residual_sd: σ of the normal experts as declared, and the residuals' standard deviation at the centre.
+        """
         rows = lambda theta: None if theta is None else self._named(theta)
         return {
             "certified": self.certified,
@@ -140,6 +145,8 @@ class Certificate:
             }
             if self.basin
             else None,
+            "sigma": self.noise.sigma if self.noise else None,
+            "residual_sd": self.noise.residual_sd if self.noise else None,
             "model": self.model.name,
             "rows": self.source.rows,
             "features": list(self.source.features or ()),
@@ -216,8 +223,9 @@ class Certificate:
         return f"<Certificate: {' '.join(str(self).splitlines())}>"
 
     def __str__(self) -> str:
+        doubt = f"\n{self.noise}." if self.noise and self.noise.disagrees else ""
         if not self.certified:
-            return f"no certificate for {self.model.name} on {self.source.rows} rows: {self.reason}"
+            return f"no certificate for {self.model.name} on {self.source.rows} rows: {self.reason}{doubt}"
         basin = self.proved.basin
         norm = "‖θ-c‖" if self.region.factor is None else "‖θ-c‖_H"
         starts = f"B_A(θ̂‖θ_1) < {at_most(basin.divergence)}"
@@ -227,7 +235,7 @@ class Certificate:
             f"{self.model.name}, {self.source.rows} rows: for {norm} ≤ {at_most(self.radius)},"
             f" λ_max(M) ≤ {at_least(self.lambda_upper)} (proved; {self.found.value:.6g} found).\n"
             f"From every start with {starts} EM converges to the one stationary point there,"
-            f" B_A(θ̂‖θ_T+1) ≤ {at_least(self.lambda_upper)}^T B_A(θ̂‖θ_1)."
+            f" B_A(θ̂‖θ_T+1) ≤ {at_least(self.lambda_upper)}^T B_A(θ̂‖θ_1).{doubt}"
         )
 
 

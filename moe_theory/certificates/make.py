@@ -16,6 +16,7 @@ from moe_theory.certificates.adversary import Found
 from moe_theory.certificates.bounds import Method
 from moe_theory.certificates.certificate import Certificate, Source
 from moe_theory.certificates.maker import METHODS, Maker
+from moe_theory.certificates.noise import noise_at
 from moe_theory.certificates.region import Region, Shape
 from moe_theory.certificates.rows import Statistics, certifiable
 from moe_theory.errors import InputError, UnprovableError
@@ -32,7 +33,7 @@ def certify(
     radius: float | Literal["largest"] = "largest",
     alpha: float | None = None,
     *,
-    shape: Shape = "euclidean",
+    shape: Shape = "ellipsoid",
     method: Method | Literal["sharpest"] = "sharpest",
     cuts: int = 0,
     restarts: int = 8,
@@ -44,9 +45,9 @@ def certify(
     """Prove that EM for a flat two-label `model` converges linearly on `data`, from every start around `centre`.
 
     data: a table; a `Population` (one or two features) gives a certificate that is `supported` only. centre: (m, d), by
-    default the best of `restarts` EM runs. radius: of the ball ‖θ-c‖ <= radius, or with shape="ellipsoid" of
-    {c + Gz : ‖z‖ <= radius}, G'_aH_aG_a = I for the diagonal blocks H_a of ∇²A(c): that one does not depend on the
-    features' units. alpha: the strong convexity to be proved. Given one, the other is made as large as can be proved;
+    default the best of `restarts` EM runs. radius: of {c + Gz : ‖z‖ <= radius}, G'_aH_aG_a = I for the diagonal blocks
+    H_a of ∇²A(c), which does not depend on the features' units; with shape="euclidean" of the ball ‖θ-c‖ <= radius.
+    alpha: the strong convexity to be proved. Given one, the other is made as large as can be proved;
     given neither, alpha is half of what holds at the centre. method: "worst-case", "taylor", or the better of the two.
     cuts: coordinates along which the region is cut in PIECES (those that help most are chosen). seed: of the starts and
     of the search for a large λ_max. response, intercept: what the file says of the columns (see `Source`).
@@ -132,6 +133,7 @@ def certify_rows(
         "lambda_centre": math.nan,
         "found": Found(math.nan, theta),
         "method": methods[-1],
+        "noise": noise_at(model, data, theta),
     }
     try:
         if trouble:

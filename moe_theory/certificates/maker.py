@@ -19,7 +19,7 @@ from moe_theory.certificates.region import Region, Shape, ellipsoid_factor, piec
 from moe_theory.certificates.relative import Prover, upper_curvature
 from moe_theory.certificates.rounding import UP, gamma
 from moe_theory.certificates.rows import Statistics
-from moe_theory.errors import UnprovableError
+from moe_theory.errors import InputError, UnprovableError
 from moe_theory.operators import complete_information
 from moe_theory.validation import Array
 
@@ -29,6 +29,7 @@ SCOUTS = 40_000  # rows on which a radius is looked for before it is proved on a
 METHODS: tuple[Method, ...] = ("worst-case", "taylor")
 PIECES = 4  # per coordinate that is cut
 KEPT = 8  # provers
+SINGULAR = "∇²A is not positive definite at the centre, as far as rounding lets it be seen"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ class Maker:
         """λ_max(M(c))."""
         value = largest_eigenvalue(self.statistics, self.theta)[0]
         if not value > -math.inf:
-            raise UnprovableError("∇²A is not positive definite at the centre, as far as rounding lets it be seen")
+            raise UnprovableError(SINGULAR)
         return value
 
     @cached_property
@@ -114,7 +115,10 @@ class Maker:
         if self.shape == "euclidean":
             return None
         complete = complete_information(self.statistics.model, self.statistics.law, self.theta)
-        return ellipsoid_factor(complete, *self.theta.shape)
+        try:
+            return ellipsoid_factor(complete, *self.theta.shape)
+        except InputError as error:
+            raise UnprovableError(SINGULAR) from error
 
     def region(self, radius: float) -> Region:
         """The ball or ellipsoid of that radius."""

@@ -41,10 +41,10 @@ UNITS = 1e3  # ratio of curvatures beyond which the features' units are worth a 
 @click.option("--alpha", type=float, help="Prove this α; default: the largest provable, or half of the centre's.")
 @click.option(
     "--shape",
-    type=click.Choice(["euclidean", "ellipsoid"]),
-    default="euclidean",
+    type=click.Choice(["ellipsoid", "euclidean"]),
+    default="ellipsoid",
     show_default=True,
-    help="Distances as they are, or in the metric ∇²A (free of the features' units).",
+    help="In the metric ∇²A (free of the features' units), or distances as they are.",
 )
 @click.option("--cuts", type=int, default=0, show_default=True, help="Cut the region along so many coordinates.")
 @click.option("--restarts", type=int, default=8, show_default=True, help="Random starts of EM.")
@@ -125,6 +125,7 @@ def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any]) ->
         click.echo(f"No certificate: {c.reason}.")
         if math.isfinite(c.lambda_centre):
             click.echo(f"At the centre λ_max(M(c)) = {c.lambda_centre:.8g}.")
+        _say_noise(c)
         return
     basin, lower, upper = c.proved
     table = Table(title=f"EM for {c.model.name} on {Path(data_file).name}", title_justify="left", title_style="bold")
@@ -153,9 +154,17 @@ def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any]) ->
     shown = lambda value: f"{value:.4g}" if math.isfinite(value) else "none"
     bounds = ", ".join(f"{name} {shown(value)}" for name, value in c.bounds.items())
     click.echo(f"{c.source.rows} rows; bounds on λ_max(M) by method: {bounds}; {c.seconds:.1f} s")
+    _say_noise(c)
     if c.region.factor is None and basin.upper > UNITS * basin.lower:
         click.echo("The features' units differ much, and a ball is a poor shape then: try --shape ellipsoid.")
     if options["out"]:
         model = ["--model", spec] if ":" in spec else []
         again = shlex.join(["moe-theory", "check", options["out"], data_file, *model])
         click.echo(f"Prove it again, independently: {again}")
+
+
+def _say_noise(c: Certificate) -> None:
+    if c.noise is not None:
+        # Of the zoo's models those that take a σ have it among their options.
+        how = f"--sigma {c.noise.suggested}" if "sigma" in c.model.options else f"declaring σ = {c.noise.suggested}"
+        click.echo(f"{c.noise}{f': try {how}' if c.noise.disagrees else ''}.")

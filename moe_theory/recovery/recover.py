@@ -36,6 +36,7 @@ UNITS = 3.0  # a regressor's length, or its inverse, beyond which EM should not 
 NUMBERS = 4e6  # in all groups' second moments
 CLEAR = 0.25  # share of 1/k: noise below it would let an expert of usual weight be seen
 SURE = 0.1  # … all but odd ones
+OFF = 3.0  # standard deviations of y that its mean may be off: the moments are polynomials in y, and drown in it
 
 
 # Threads gain nothing on blocks of rows.
@@ -64,8 +65,9 @@ def recover(
     clearly not that of N(0, I)); then the theory's ‖a_i‖ = 1 is Var(a_i'x) = 1. force: go on where the spectrum does
     not support k experts. seed: of decomposition and bootstrap. progress: told what is being done.
 
-    Raises InputError for bad arguments, an activation without a transform, and, unless `force`, where the spectrum does
-    not support k experts: with polish only where it could tell, as then the likelihood has the last word.
+    Raises InputError for bad arguments, an activation without a transform, and, unless `force`, where y's mean is more
+    than OFF standard deviations from E g(Z), which experts without a constant leave, or where the spectrum does not
+    support k experts: with polish only where it could tell, as then the likelihood has the last word.
 
     >>> rng = np.random.default_rng(0)
     >>> x = rng.standard_normal((20000, 3))
@@ -88,6 +90,8 @@ def recover(
         raise InputError(f"k: expected at most as many experts as features, {d}, got {k}")
     transform = derive(g)
     p = Polynomials.of(transform, variance or 0.0)
+    if not force:
+        _require_centred(response, transform.values.mean)
     tell("features")
     law = features_of(source)
     warnings: list[str] = []
@@ -101,8 +105,8 @@ def recover(
     plain = PlainMoments.of(source)
     if variance is None:
         p = p.at(plain.square() - p.square)
-    doubts = [*_warned_of(law), *_off_centre(plain, transform.values.mean)]
-    warnings += doubts
+    off, doubts = _off_centre(plain, transform.values.mean), _warned_of(law)
+    warnings += [*doubts, *off]
     experts: list[Experts] = []
     refused: InputError | None = None
     for kind in _kinds(method, n, d, k, source.groups):
@@ -123,7 +127,7 @@ def recover(
         experts.append(find_experts(moments, k, p, variance is None, spectrum, seed))
     if not experts:
         said = "k: expected experts that the moments can tell apart, got none" if refused is None else str(refused)
-        raise InputError("; ".join([said, *doubts]))
+        raise InputError("; ".join([*off, said, *doubts]))  # a mean that is off is the likelier cause
     if variance is None and p.variance < -BEYOND * plain.total.error(np.array([0.0, 0.0, 1.0])):
         warnings.append(_no_room(p))
     warnings += _at_odds(plain, p, variance)
@@ -253,6 +257,17 @@ def _whitened(law: Features, whitening: Whitening) -> str:
     return text
 
 
+def _require_centred(y: Array, expected: float) -> None:
+    """InputError where y is measured from a point so far off that its moments tell of nothing else."""
+    mean, spread = float(np.mean(y)), float(np.std(y))
+    if abs(mean - expected) > OFF * spread > 0:
+        raise InputError(
+            f"y: expected a mean near E g(Z) = {expected:.3g}, as of experts without a constant, got {mean:.6g} with"
+            f" standard deviation {spread:.3g}, in which the moments drown: subtract a typical value, such as"
+            f" {mean - expected:.6g}, from y"
+        )
+
+
 def _off_centre(plain: PlainMoments, expected: float) -> list[str]:
     """Where y's mean is not the theory's: E g(a_i'x), the same for all experts, whatever a gate orthogonal to them."""
     identity = np.array([0.0, 1.0])
@@ -261,7 +276,7 @@ def _off_centre(plain: PlainMoments, expected: float) -> list[str]:
         return []
     return [
         f"y has mean {mean:.3g} ± {error:.2g}, where experts without a constant and a gate orthogonal to them leave"
-        f" E g(Z) = {expected:.3g}"
+        f" E g(Z) = {expected:.3g}: if y is measured from another point, subtract that from it"
     ]
 
 
