@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-LOADED = "numpy scipy.linalg scipy.optimize scipy.special scipy.stats sympy mpmath flint hypothesis hypothesis.strategies matplotlib.pyplot rich jinja2 click threadpoolctl"
+LOADED = "numpy scipy.linalg scipy.optimize scipy.special scipy.stats sympy mpmath flint matplotlib.pyplot rich jinja2 click threadpoolctl"
 MEMORY = 6 << 30  # bytes a trial may map: a mutant may ask for anything
 SLACK = 20.0  # seconds a test may take beyond 10 times what it takes without a mutation
 
