@@ -6,6 +6,7 @@ constant, so that ∇A of their part does not vanish at 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import mpmath
@@ -22,7 +23,7 @@ SHIFT = 1.5
 
 
 class Small:
-    """Normal experts N(βx + shift + label, σ²) of a softmax gate: predictors w1, beta, w2, … and what is true of them."""
+    """Normal experts N(βx + shift + label, σ²) of a softmax gate: predictors w1, beta, w2, …, and its truth."""
 
     def __init__(self, labels: int, sigma: float, d: int = 2, n: int = 17) -> None:
         self.labels, self.sigma, self.d, self.n = labels, sigma, d, n
@@ -253,3 +254,13 @@ def test_shares_by_their_definition(ridged: bool) -> None:
     v, g = rng.standard_normal((2, (k - 1) * d))
     assert curvature.norm(v) == pytest.approx(np.sqrt(form(v)), rel=1e-10)
     near(curvature.solve(g), np.linalg.solve(matrix, g), 1e-9)
+
+
+def test_a_part_with_a_constant_hessian_and_an_offset(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """∇A = constant η + offset, as `Part` says; by the statistics that `derive` chooses it is 0, here not."""
+    s = small
+    parts = tuple(p if p.constant is None else replace(p, offset=np.array([0.75])) for p in kernels(s.model).parts)
+    monkeypatch.setitem(kernels(s.model).__dict__, "parts", parts)
+    right = mean_map(s.model, s.law, s.theta)
+    right[1] += 0.75 * s.weight @ s.x
+    near(mt.evaluate(s.model, s.law, s.theta).mean, right)

@@ -11,11 +11,6 @@ tree is changed: mutants are written to a copy under build/mutation, where cosmi
 
 from __future__ import annotations
 
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
-
 import argparse
 import compileall
 import hashlib
@@ -27,10 +22,8 @@ from collections import Counter
 from multiprocessing.connection import wait
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import TestOutcome, WorkItem, WorkResult, WorkerOutcome
+from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem, WorkResult
 from mutants import ROOT, Group, Mutant, equivalent, groups, sampled
 from trial import Trial, load
 

@@ -88,8 +88,9 @@ class Mutant:
     @property
     def lines(self) -> tuple[str, str]:
         """The changed lines before and after, without indentation."""
-        changed = [line for line in difflib.ndiff(self.source.splitlines(), self.code.splitlines())]
-        return tuple(" ".join(line[2:].strip() for line in changed if line[0] == sign) for sign in "-+")  # type: ignore[return-value]
+        changed = list(difflib.ndiff(self.source.splitlines(), self.code.splitlines()))
+        before, after = (" ".join(line[2:].strip() for line in changed if line[0] == sign) for sign in "-+")
+        return before, after
 
     @property
     def diff(self) -> str:

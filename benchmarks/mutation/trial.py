@@ -1,4 +1,4 @@
-"""One mutant against its tests, in a process forked from one that has loaded what the package imports, not the package."""
+"""One mutant against its tests, in a process forked from one that has loaded what the package imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from typing import Any
 
 import pytest
 
-LOADED = "numpy scipy.linalg scipy.optimize scipy.special scipy.stats sympy mpmath flint matplotlib.pyplot rich jinja2 click threadpoolctl"
+LOADED = (
+    "numpy scipy.linalg scipy.optimize scipy.special scipy.stats sympy mpmath flint matplotlib.pyplot rich jinja2 click"
+    " threadpoolctl"
+)
 MEMORY = 6 << 30  # bytes a trial may map: a mutant may ask for anything
 SLACK = 20.0  # seconds a test may take beyond 10 times what it takes without a mutation
 
@@ -24,7 +27,9 @@ fork = multiprocessing.get_context("fork")
 
 
 def load() -> None:
-    """Imports what every trial would."""
+    """Imports what every trial would; BLAS keeps to one thread, as trials share the cores."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
     for name in LOADED.split():
         importlib.import_module(name)
 
