@@ -50,7 +50,7 @@ class GeneralEvaluation(Evaluation):
 
     def metric(self, model: Model, law: Law) -> Array:
         """The curvature of Q in absolute value, (p, p): at EM's fixed points the complete data's information."""
-        return self._positive
+        return self._positive if np.isfinite(self.curvature).all() else self.curvature
 
 
 def evaluate_general(model: Model, law: Law, theta: Array) -> GeneralEvaluation:
