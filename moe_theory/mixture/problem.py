@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from moe_theory.design import Design
 from moe_theory.errors import InputError
-from moe_theory.evaluation.families import LARGEST
+from moe_theory.evaluation.families import LARGEST, MOST
 from moe_theory.evaluation.layout import Layout, require_layout
 from moe_theory.laws.columns import Columns
 from moe_theory.laws.rows import Block
@@ -322,6 +322,16 @@ def _weights(weights: ArrayLike | None, n: int) -> Array | None:
     return weight
 
 
+def check_counts(argument: str, y: Array) -> None:
+    """InputError where there are counts so large that doubles skip whole numbers."""
+    if np.max(y, initial=0.0) > MOST:
+        row = int(np.argmax(y))
+        raise InputError(
+            f"{argument}: expected counts of at most 2^53, {MOST:.0f} (beyond it doubles skip whole numbers), got"
+            f" {y[row]:g} in row {row}"
+        )
+
+
 def _check_response(family: str, y: Array, weight: Array | None, named: int) -> int:
     """How many classes there are, 0 for families without; InputError where the family cannot have such a response."""
     if np.max(np.abs(y)) > HUGE:
@@ -337,6 +347,8 @@ def _check_response(family: str, y: Array, weight: Array | None, named: int) -> 
         if len(bad_rows):
             first = int(bad_rows[0])
             raise InputError(f"y: expected whole numbers >= 0 for {family} experts, got {y[first]:g} in row {first}")
+    if family == "poisson":
+        check_counts("y", y)
     if family != "multinomial":
         return 0
     count = max(named, int(np.max(y)) + 1)

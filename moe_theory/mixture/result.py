@@ -15,10 +15,11 @@ from moe_theory.algorithms.trace import Trace
 from moe_theory.analysis.rates import RateMeasurement, RatePrediction, measure_rate, predict_rate
 from moe_theory.errors import InputError
 from moe_theory.evaluation import Layout, Penalty
+from moe_theory.evaluation.families import MOST
 from moe_theory.evaluation.softmax_kernels import e_step, expert_predictors, gate_probabilities
 from moe_theory.laws.rows import Block
 from moe_theory.mixture.inference import Coefficient, Inference, infer
-from moe_theory.mixture.problem import Problem
+from moe_theory.mixture.problem import Problem, check_counts
 from moe_theory.structure import Softmax
 from moe_theory.validation import Array, real_array, whole_number
 
@@ -234,6 +235,8 @@ class Estimate:
         blocks = [] if x is None else self._block(x, gate, offset, response)
         if response is not None:
             self.problem.model.response.check("y", response)
+            if self.problem.family == "poisson":
+                check_counts("y", response)
             if len(response) != blocks[0].x.shape[1]:
                 raise InputError(f"y: expected {blocks[0].x.shape[1]} responses, one per row of x, got {len(response)}")
         predictors = self.layout.predictors(self.local)
@@ -259,6 +262,8 @@ class Estimate:
         if self.sigma is not None:
             return own + self.sigma[z] * rng.standard_normal(len(z)), z + 1
         if self.problem.family == "poisson":
+            if np.max(own) > MOST:
+                raise InputError(f"x: expected means of at most 2^53, {MOST:.0f}, to draw counts, got {np.max(own):g}")
             return rng.poisson(own).astype(float), z + 1
         if self.problem.family == "binomial":
             return (rng.random(len(z)) < own).astype(float), z + 1

@@ -4,7 +4,8 @@ With u = (x - m)/s for the features of a part (experts, gate) that has a constan
 has none, and v = (y - offset - c)/t for a normal response, the law of v given u is a mixture of the same model: its
 parameters are an affine function of the user's, log p(y|x) = log p(v|u) - log t, and no digit is lost to a mean that is
 far from 0. Means are taken in two steps, so that what is left of a column is the same to the last digit wherever it
-stands.
+stands. Scales are powers of 2, and what is near 0 is left there: then nothing is rounded, and θ is the user's to the
+last digit.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from moe_theory.structure import Softmax
 from moe_theory.validation import Array
 
 CONSTANT = 1e-14  # of its mean: a standard deviation below which a column is constant but for rounding
+FAR = 0.1  # of its mean: a standard deviation above which a column stays where it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +81,9 @@ class Units:
                 continue
             if j in centred:
                 high[j], low[j], scale[j] = centre(column[used], share)
-            if j not in centred or scale[j] <= CONSTANT * abs(high[j]):
+            if j not in centred or not CONSTANT * abs(high[j]) < scale[j] < FAR * abs(high[j]):
                 high[j], low[j], scale[j] = 0.0, 0.0, root_mean_square(column[used], share)
+            scale[j] = power_of_two(scale[j])
         normal = structure.family == "gaussian"
         response, level, unit = 0.0, 0.0, 1.0
         if offset is not None:
@@ -99,7 +102,7 @@ class Units:
             else:
                 first, second, unit = centre(left, share)
                 level = first + second
-            unit = unit or 1.0
+            unit = power_of_two(unit)
         places = (np.array(parts[0], dtype=np.intp), np.array(parts[1], dtype=np.intp))
         return cls(
             *(design, structure, sigma, places, (constants[0], constants[1])),
@@ -234,6 +237,11 @@ def root_mean_square(values: Array, share: Array | None) -> float:
     """Of (n,) values with weights of sum 1, whatever their size."""
     size = float(np.max(np.abs(values))) or 1.0
     return size * float(np.sqrt(mean((values / size) ** 2, share)))
+
+
+def power_of_two(size: float) -> float:
+    """The nearest, by which to divide is exact; 1 for 0."""
+    return float(2.0 ** np.round(np.log2(size))) if size > 0 else 1.0
 
 
 def mean(values: Array, share: Array | None) -> float:
