@@ -47,8 +47,8 @@ class Trace:
     enough (`SoftmaxEvaluation.dual_norm`), exact where the run has converged. divergence: B_A(θ_t‖θ_{t+1}) = E
     KL(p_{t+1}‖p_t), (T,), empty if not asked for. reason: converged (gradient norm below the tolerance, or at
     rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
-    nonfinite (`message` says what, and at which row), degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate, (m q,
-    m q), or (p, p) on the learnt entries. passes: over the law's rows until each iterate was known with L and ∇L
+    nonfinite (`message` says what, and at which row), degenerate (a step that has no solution; `message` says which).
+    metric: ∇²A at the last iterate, (m q, m q), or (p, p) on the learnt entries. passes: over the law's rows until each iterate was known with L and ∇L
     there, (T+1,); those for divergences and the stopping test, and L where no step needs it, are not counted.
     seconds: that took, (T+1,). accuracy: of the law. inner_residual: each M-step's Newton decrement over its aim,
     (T,), not a number where an algorithm has none. label, rows: where it is degenerate; bounded: whether the
@@ -203,8 +203,7 @@ def _iterate(
         elif norms[-1] <= tolerance:
             reason = "converged"
         elif _is_stalled(norms) and (
-            norms[-1] <= ROUNDING
-            or (len(norms) % STALLED == 0 and norms[-1] <= rounding(algorithm, theta, law).norm)
+            norms[-1] <= ROUNDING or (len(norms) % STALLED == 0 and norms[-1] <= rounding(algorithm, theta, law).norm)
         ):
             reason, message = "converged", f"to rounding: the gradient norm stays above {min(norms):.1e}"
         if reason != "max_iterations" or len(thetas) > limit:

@@ -94,12 +94,14 @@ EXACTING = 1e5  # counts from which on the rounding of η costs digits of log p
 NEAR = 0.25  # δ up to which e^δ - 1 - δ is summed by its series
 STEEP = 15  # counts up to which Stirling's remainder is looked up
 #: log y! - (y + 1/2) log y + y - log(2π)/2 of y = 0 … 15 (of 0: 0, as is log 0!)
-STIRLING = np.array([
-    *(0.0, 0.08106146679532726, 0.0413406959554093, 0.02767792568499834),
-    *(0.020790672103765093, 0.016644691189821193, 0.013876128823070748, 0.01189670994589177),
-    *(0.010411265261972096, 0.009255462182712733, 0.00833056343336287, 0.007573675487951841),
-    *(0.00694284010720953, 0.006408994188004207, 0.0059513701127588475, 0.005554733551962801),
-])
+STIRLING = np.array(
+    [
+        *(0.0, 0.08106146679532726, 0.0413406959554093, 0.02767792568499834),
+        *(0.020790672103765093, 0.016644691189821193, 0.013876128823070748, 0.01189670994589177),
+        *(0.010411265261972096, 0.009255462182712733, 0.00833056343336287, 0.007573675487951841),
+        *(0.00694284010720953, 0.006408994188004207, 0.0059513701127588475, 0.005554733551962801),
+    ]
+)
 
 
 class Poisson(Family):
@@ -109,7 +111,7 @@ class Poisson(Family):
     def base(self, y: Array) -> Array:
         least = np.maximum(y, 1.0)
         inverse = 1 / np.maximum(y, STEEP + 1.0)
-        square, series = inverse**2, 0.0
+        square, series = inverse**2, np.zeros_like(inverse)
         for term in (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
             series = series * square + term
         known = STIRLING[np.minimum(y, STEEP).astype(np.intp)]

@@ -50,7 +50,9 @@ class Penalty:
     def weights(self, layout: Layout, rows: Rows, theta: Array) -> Array:
         """The ridge on every entry of θ, (m, D)."""
         s, out = layout.structure, np.zeros_like(theta)
-        for part, columns, own in zip((s.experts, s.gate), (layout.experts, layout.gate), self._ridges(layout, rows), strict=True):
+        for part, columns, own in zip(
+            (s.experts, s.gate), (layout.experts, layout.gate), self._ridges(layout, rows), strict=True
+        ):
             out[part, columns] = own
         return out
 
@@ -68,7 +70,7 @@ class Penalty:
         for part, columns, form in parts:
             own = np.arange(d)[columns]
             for row in range(m)[part]:
-                out[np.ix_([row], own, [row], own)] = form[None, :, None, :]
+                out[row, :, row][np.ix_(own, own)] = form
         whole = out.reshape(m * d, m * d)
         return whole if model.design is None else whole[np.ix_(model.design.index, model.design.index)]
 

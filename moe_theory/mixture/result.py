@@ -180,11 +180,16 @@ class Estimate:
 
     def means_at(self, table: Array) -> Array:
         """E[y|x,z], (n, k), or class probabilities (n, k, C), at rows given by all columns of the table, (D, n)."""
+        means, units = self._means(table), self.problem.units
+        return means if self.problem.family == "multinomial" else units.means(means, table)
+
+    def _means(self, table: Array) -> Array:
+        """The same in the problem's units."""
         block = self.problem.units.block(Block(table, np.empty(0), 1.0))
         with np.errstate(over="ignore"):
             means = self.layout.family.mean(expert_predictors(self.layout, block, self._coefficients[0]))
         whole = np.moveaxis(means, 2, 0)
-        return whole if self.problem.family == "multinomial" else self.problem.units.means(whole[:, :, 0], table)
+        return whole if self.problem.family == "multinomial" else whole[:, :, 0]
 
     def gate_probabilities(
         self, x: ArrayLike | None = None, gate: ArrayLike | None = None, offset: ArrayLike | None = None
@@ -202,9 +207,11 @@ class Estimate:
         self, x: ArrayLike | None = None, gate: ArrayLike | None = None, offset: ArrayLike | None = None
     ) -> Array:
         """E[y|x], (n,), or class probabilities (n, C)."""
-        prior = self.gate_probabilities(x, gate, offset)
-        means = self.expert_means(x, gate, offset)
-        return np.einsum("nk,nk...->n...", prior, means)
+        found = []
+        for block in self._block(x, gate, offset, None):
+            own = np.einsum("nk,nk...->n...", self.gate_at(block.x), self._means(block.x))
+            found.append(own if own.ndim > 1 else self.problem.units.means(own[:, None], block.x)[:, 0])
+        return np.concatenate(found)
 
     def responsibilities(
         self,
@@ -243,7 +250,9 @@ class Estimate:
         blocks = list(self.problem.standard.blocks) if x is None else [self.problem.units.block(b) for b in blocks]
         parts = [e_step(self.layout, b, predictors) for b in blocks]
         base = [np.broadcast_to(self.layout.family.base(b.y), b.y.shape) for b in blocks]
-        log_density = np.concatenate([p[0] + own - self.problem.units.log_unit for p, own in zip(parts, base, strict=True)])
+        log_density = np.concatenate(
+            [p[0] + own - self.problem.units.log_unit for p, own in zip(parts, base, strict=True)]
+        )
         prior, posterior, residual = (np.concatenate([p[i] for p in parts], axis=-1) for i in (1, 2, 3))
         return log_density, prior, posterior, residual
 

@@ -33,11 +33,11 @@ FAR = 0.1  # of its mean: a standard deviation above which a column stays where 
 class Units:
     """An affine change of a table's D columns and of its response.
 
-    high, low: the columns' means, in two parts, (D,); 0 where they are not centred. scale: (D,). parts: the columns that
-    experts and gate see. constants: each one's constant column, None without. design, structure, sigma: which entries
-    of θ are learnt, which row is what, and the log sigmas' column. offset: its column, None without. absorbed: whether
-    it is taken off the response (of normal experts), else it stays in the predictors. response: what is taken off it
-    first, (level, unit): v = (y - response - (offset - its mean) - level) / unit.
+    design, structure, sigma: which entries of θ are learnt, which row is what, and the log sigmas' column. parts: the
+    columns that experts and gate see. constants: each one's constant column, None without. high, low: the columns'
+    means, in two parts, (D,); 0 where they are not centred. scale: (D,). offset: its column, None without. absorbed:
+    whether it is taken off the response (of normal experts), v = (y - response - (offset - high) - level)/unit; else
+    it stays in the predictors, and responses are the user's.
     """
 
     design: Design
@@ -104,10 +104,9 @@ class Units:
                 level = first + second
             unit = power_of_two(unit)
         places = (np.array(parts[0], dtype=np.intp), np.array(parts[1], dtype=np.intp))
-        return cls(
-            *(design, structure, sigma, places, (constants[0], constants[1])),
-            *(high, low, scale, offset, normal, response, level, unit),
-        )
+        constant = (constants[0], constants[1])
+        units = cls(design, structure, sigma, places, constant, high, low, scale, offset, normal)
+        return replace(units, response=response, level=level, unit=unit)
 
     @property
     def log_unit(self) -> float:

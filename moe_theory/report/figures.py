@@ -112,7 +112,7 @@ def race_points(
     """What `race_figure` draws of runs to one limit, (m, d)."""
     found = []
     for label, trace in traces.items():
-        gap = trace.local_gaps(local)
+        gap = trace.gaps(limit)
         gap = gap[: _last_above(gap, 1e-13) + 1]
         rate = (contractions or {}).get(label, NAN)
         line = _power(gap, (len(gap) - 1) // 3, rate)

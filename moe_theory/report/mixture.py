@@ -156,7 +156,8 @@ class _Sheet(ABC):
 
     def mean(self) -> Array:
         """Of the table's columns, (D,)."""
-        return np.asarray(sum(np.sum(b.x, axis=1) for b in self.fit.problem.law.blocks)) / len(self.fit.problem.standard)
+        law = self.fit.problem.law
+        return np.asarray(sum(np.sum(b.x / len(law), axis=1) for b in law.blocks))
 
 
 class _Features(_Sheet):
