@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -115,7 +114,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return {
         "family": problem.family,
         "k": structure.k,
-        "n": len(problem.law),
+        "n": len(problem.standard),
         "weight": problem.rows,
         "parameters": len(design.index),
         "expert_features": features.experts,
@@ -148,17 +147,18 @@ def plain(value: Any) -> Any:
 
 def shares(fit: Estimate) -> Array:
     """Mean responsibility of every label, (k,)."""
-    weight = np.broadcast_to(fit.problem.law.weight, (len(fit.problem.law),))
+    weight = np.broadcast_to(fit.problem.standard.weight, (len(fit.problem.standard),))
     return weight @ fit.responsibilities()
 
 
 def _standard_errors(fit: Estimate) -> dict[str, Any]:
     errors = fit.inference.standard_errors
-    own = replace(fit, theta=fit.problem.model.filled(errors, fit.theta.shape[1]))
-    gate = own.gate
+    own = fit.problem.model.filled(errors, fit.local.shape[1])
+    gate = fit.problem.gate_of(own)
     gate[0] = np.nan  # the reference is not estimated
-    logs = own.layout.coefficients(own.theta)[1]
-    return {"experts": own.experts, "sigma": None if fit.sigma is None else fit.sigma * logs, "gate": gate}
+    logs = fit.layout.coefficients(own)[1]
+    experts = fit.problem.experts_of(own)
+    return {"experts": experts, "sigma": None if fit.sigma is None else fit.sigma * logs, "gate": gate}
 
 
 # Tables ------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def _standard_errors(fit: Estimate) -> dict[str, Any]:
 
 def _header(fit: Estimate, formula: str | None) -> RenderableType:
     problem, rate, measured = fit.problem, fit.rate, fit.measured_rate
-    n, runs = len(problem.law), len(fit.runs.traces)
+    n, runs = len(problem.standard), len(fit.runs.traces)
     contraction = "not defined: the information is singular" if rate is None else f"{rate.lambda_max:.6f}"
     if measured is not None:
         contraction += f", measured {measured.iterates:.6f} ± {measured.iterates_error:.0e}"
