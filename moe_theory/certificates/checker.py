@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from moe_theory.certificates.balls import BITS
 from moe_theory.certificates.contents import Rejected, Source, brief, opened, read_json, read_source, read_statement
 from moe_theory.certificates.proof import Proof
 from moe_theory.certificates.relations import check_relations
+from moe_theory.datasets.reading import MISSING, Reading
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import InputError, MoeTheoryError
 from moe_theory.model import Model
@@ -95,9 +96,20 @@ def check(
 
 
 def check_file(
-    certificate_path: str | Path, csv_path: str | Path, model: Model | None = None, progress: Progress | None = None
+    certificate_path: str | Path,
+    csv_path: str | Path,
+    model: Model | None = None,
+    progress: Progress | None = None,
+    options: str = "",
+    *,
+    decimal: str = ".",
+    thousands: str = "",
+    missing: str | Sequence[str] = MISSING,
 ) -> Checked:
-    """`check` for a certificate's file and the CSV file with its data; InputError also for files that are none."""
+    """`check` for a certificate's file and the CSV file with its data; InputError also for files that are none.
+
+    decimal, thousands, missing: as `read_data` has them. options: what a command writes before its options' names.
+    """
     start = time.perf_counter()
     certificate = read_json(certificate_path)
     try:
@@ -109,7 +121,7 @@ def check_file(
             f"{certificate_path}: expected the names of features and response, which tell the columns; this certificate"
             " was made from arrays: use moe_theory.check(certificate, data) from Python"
         )
-    table = read_csv(csv_path)
+    table = read_csv(csv_path, Reading.of(decimal, thousands, missing, options))
     y = table.column(source.response)
     columns = [table.column(name) for name in source.features[source.intercept :]]
     x = np.column_stack([np.ones(len(y))] * source.intercept + columns)

@@ -8,6 +8,8 @@ import click
 from rich.table import Table
 
 from moe_theory.cli.common import console, load_model, print_json, progress_bar
+from moe_theory.cli.reading import reads_tables
+from moe_theory.datasets.reading import Reading
 from moe_theory.errors import InputError
 
 
@@ -16,8 +18,11 @@ from moe_theory.errors import InputError
 @click.argument("data")
 @click.option("--model", "model_spec", help="Model of the certificate, FILE.py:NAME, where it is not of the zoo.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reads_tables
 @click.pass_context
-def check(context: click.Context, certificate: str, data: str, model_spec: str | None, as_json: bool) -> None:
+def check(
+    context: click.Context, certificate: str, data: str, model_spec: str | None, as_json: bool, reading: Reading
+) -> None:
     """Check CERTIFICATE, a JSON file, about the rows of DATA, the CSV file it was made from.
 
     Everything it says is proved again with rounding accounted for, by code that shares nothing with its maker. Exit
@@ -33,7 +38,11 @@ def check(context: click.Context, certificate: str, data: str, model_spec: str |
     bar.update(task, description="proving")
     with bar:
         checked = check_file(
-            certificate, data, model, progress=lambda done, total: bar.update(task, completed=done, total=total)
+            certificate,
+            data,
+            model,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            **reading.given(),
         )
     report = {**checked.to_dict(), "certificate": certificate, "data": data}
     if as_json:
