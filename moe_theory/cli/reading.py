@@ -19,7 +19,9 @@ def reads_tables(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("--thousands", default="", help="What divides their groups of three digits: , . ' _ or space.")
     @click.option(
-        "--missing", default=",".join(MISSING), show_default=True, help="Words for no value, beside the empty cell."
+        "--missing",
+        default=",".join(MISSING),
+        help=f"Words for no value, by commas, beside the empty cell; default: {', '.join(MISSING)}.",
     )
     @functools.wraps(command)
     def reading(*arguments: Any, decimal: str, thousands: str, missing: str, **options: Any) -> Any:

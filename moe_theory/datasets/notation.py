@@ -39,7 +39,8 @@ NOTATIONS = [
         ("not a finite number", r"[+-]?(?:inf|infinity|∞|nan(?:\([a-z]*\))?|1\.#\w+)", ""),
         ("digits with an underscore", r"[+-]?[0-9]+(?:_[0-9]+)+(?:\.[0-9_]*)?(?:e[+-]?[0-9]+)?", ""),
         ("a number that is not decimal", r"[+-]?0(?:x[0-9a-f.]+(?:p[+-]?[0-9]+)?|b[01]+|o[0-7]+)", ""),
-        ("a date", f"(?:{DAY})(?:[T ]{TIME})?|[+-]?[0-9]+ days?(?:,? [+-]?{TIME})?", "write a number, as of days"),
+        ("a date", f"(?:{DAY})(?:[T ]{TIME})?", "write a number, as of days"),
+        ("a duration", f"[+-]?[0-9]+ days?(?:,? [+-]?{TIME})?", "write a number, as of days"),
         ("a Fortran exponent", f"{DIGITS}{S}[dq][+-]?[0-9]+", "write E for the exponent"),
         ("a percentage", f"[%‰]{S}{N}|{N}{S}[%‰٪]", "write the number alone"),
         (

@@ -84,8 +84,10 @@ class Reading:
         return not cell or cell in self.missing
 
     def for_column(self, cells: Sequence[str]) -> Reading:
-        """Itself; or with a decimal point where a comma was asked for, but one of this column's cells can only be meant so
-        (7.8, not 1.500), and all can."""
+        """Itself; or with a decimal point where a comma was asked for, but these cells can only be meant so (7.8).
+
+        There are files that have both. Where all might be thousands (1.500) it is for the user to say.
+        """
         if self.decimal == "." or self.thousands == ".":
             return self
         point, groups = replace(self, decimal=".", thousands=""), replace(self, thousands=".")

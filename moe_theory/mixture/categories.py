@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from moe_theory.datasets.notation import explained, looks
 from moe_theory.datasets.reading import Reading
 from moe_theory.errors import InputError
@@ -28,10 +30,13 @@ def refuse_numbers(name: str, cells: Sequence[Any], places: Places) -> None:
     levels: dict[str, list[int]] = {}
     for row, cell in enumerate(cells):
         levels.setdefault(text_of(cell), []).append(row)
-    complaint = _numbers(levels, places) or _none(levels, places) or _once(levels, places)
+    complaint = _truth(cells, places)
+    for found in () if complaint else (_missing, _numbers, _marks, _once):
+        if complaint := found(levels, places):
+            break
     if complaint:
         expected = f"{places.name}: expected numbers or categories in column {name!r}"
-        term = name if name.isidentifier() else f"`{name}`"
+        term = name if name.isidentifier() else f"`{repr(name)[1:-1]}`"
         raise InputError(f"{expected}, got {complaint}; C({term}) for categories")
 
 
@@ -81,25 +86,37 @@ def _numbers(levels: dict[str, list[int]], places: Places) -> str:
     others = sum(len(rows) for level, rows in levels.items() if _is_number(level, reading))
     among = f" among {others} number{'s' * (others > 1)}" if others else ""
     why = explained(stray, levels, reading)
-    if why:
-        return f"{where}{among}, {why}"
-    return f"{where}{among}: {_missing(stray, places)}"
+    return f"{where}{among}, {why}" if why else f"{where}{among}{_remedy(stray, places)}"
 
 
-def _none(levels: dict[str, list[int]], places: Places) -> str:
-    """Marks among words, a full stop say, and what stands for no value."""
+def _truth(cells: Sequence[Any], places: Places) -> str:
+    """Python's truth values, which equal 1 and 0, among other things; a column of them alone is no text."""
+    row = next((i for i, cell in enumerate(cells) if isinstance(cell, bool | np.bool_)), None)
+    return "" if row is None else f"{cells[row]} ({places.of([row])}) among other values"
+
+
+def _missing(levels: dict[str, list[int]], places: Places) -> str:
+    """Words for no value that a frame holds as text."""
+    return _stands_for_none(next(filter(places.reading.is_missing, levels), None), levels, places)
+
+
+def _marks(levels: dict[str, list[int]], places: Places) -> str:
+    """Marks among words, a full stop say; levels that are all marks, + and -, are not meant."""
     marks = [level for level in levels if not any(c.isalnum() for c in level)]
-    found = [level for level in levels if places.reading.is_missing(level)] or (
-        marks if len(marks) < len(levels) else []
-    )
-    return (
-        f"{shown(found[0])} ({places.of(levels[found[0]])}) among words: {_missing(found[0], places)}" if found else ""
-    )
+    return _stands_for_none(marks[0] if 0 < len(marks) < len(levels) else None, levels, places)
 
 
-def _missing(level: str, places: Places) -> str:
+def _stands_for_none(level: str | None, levels: dict[str, list[int]], places: Places) -> str:
+    if level is None:
+        return ""
+    return f"{shown(level)} ({places.of(levels[level])}) among {len(levels)} levels{_remedy(level, places)}"
+
+
+def _remedy(level: str, places: Places) -> str:
+    if len(level) > SHOWN or not level.isprintable() or "," in level:  # no word of a list
+        return ""
     how = places.reading.with_missing(level) if places.reading.command else "NaN in its place"
-    return f"{how} if it stands for no value"
+    return f": {how} if it stands for no value"
 
 
 def _once(levels: dict[str, list[int]], places: Places) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral, Real
@@ -133,8 +134,16 @@ def _double(value: Any) -> float:
 def usual_values(data: DataFrame, columns: Sequence[str]) -> tuple[dict[str, Array], dict[str, Any]]:
     """(`Terms.values`, `Terms.usual`) of these columns."""
     values = {c: data[c].to_numpy(dtype=float) for c in columns if not is_text(data[c])}
-    usual = {c: float(np.mean(values[c])) if c in values else data[c].mode().iloc[0] for c in columns}
+    usual = {c: float(np.mean(values[c])) if c in values else _most_frequent(data[c]) for c in columns}
     return values, usual
+
+
+def _most_frequent(column: Any) -> Any:
+    """The first of those in the order of a categorical, or of text."""
+    if hasattr(column, "cat"):
+        return column.mode().iloc[0]
+    counts = Counter(column.tolist())
+    return min(counts, key=lambda level: (-counts[level], text_of(level)))
 
 
 def is_text(column: Any) -> bool:
