@@ -252,7 +252,7 @@ def test_numbers_in_any_notation_are_never_categories(values: list[float], name:
     """However many levels there are and however often they recur: read as what they are, or refused."""
     rng = np.random.default_rng(seed)
     cells = [NOTATIONS[name](values[i]) for i in rng.integers(0, len(values), ROWS)]
-    assert all(looks(cell, Reading()) or Reading().number(cell) is not None for cell in cells)
+    assert all(looks(cell, Reading()) or Reading().number(cell) is not None for cell in set(cells))
     mixed = [str(values[0]) if rng.random() < 0.3 else cell for cell in cells]
     for own in (cells, mixed):
         with contextlib.suppress(InputError):

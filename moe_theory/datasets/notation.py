@@ -99,7 +99,7 @@ def looks(cell: str, reading: Reading) -> tuple[str, str] | None:
     for what, pattern, advice in NOTATIONS:
         if pattern.fullmatch(cell):
             return what, advice
-    kinds = {unicodedata.category(c)[0] for c in cell}
+    kinds = {unicodedata.category(c)[0] for c in re.sub("(?<=[0-9.,])[eE][+-]?[0-9]+", "", cell)}
     return ("a number in a notation that is not read", "") if "N" in kinds and "L" not in kinds else None
 
 
