@@ -86,10 +86,10 @@ def looks(cell: str, reading: Reading) -> tuple[str, str] | None:
     """(what it is, what to do or "") of a cell that is no number as it is read, but looks like one; None for others."""
     if not cell or len(cell) > LONGEST or reading.number(cell) is not None:
         return None
-    digits = "".join(str(unicodedata.decimal(c, c)) for c in cell)
+    digits = cell if cell.isascii() else "".join(str(unicodedata.decimal(c, c)) for c in cell)
     if digits != cell and (reading.number(digits) is not None or looks(digits, reading)):
         return "digits that are not 0-9", ""
-    minus = re.sub(f"^[{MINUS}]|(?<=e)[{MINUS}]", "-", cell, flags=re.IGNORECASE)
+    minus = cell if cell.isascii() else re.sub(f"^[{MINUS}]|(?<=[eE])[{MINUS}]", "-", cell)
     if minus != cell and (reading.number(minus) is not None or looks(minus, reading)):
         return "a minus that is not '-'", ""
     if reading.plain(cell) is not None:
@@ -126,7 +126,7 @@ def other_marks(cell: str, cells: Iterable[str], reading: Reading) -> tuple[str,
 
 def _readers(cell: str, reading: Reading) -> Sequence[Reading]:
     """The readings with other marks that find a number in a cell in which this one finds none."""
-    if reading.number(cell) is not None or not any(c in "0123456789" for c in cell):
+    if not cell or cell[0] not in "+-.,0123456789" or reading.number(cell) is not None:
         return ()
     return [other for other in reading.alternatives() if other.number(cell) is not None]
 

@@ -13,6 +13,7 @@ from moe_theory.errors import InputError
 from moe_theory.mixture.places import Places
 
 FEW = 5  # levels that may occur once
+MANY = 1000  # levels looked at; a category has fewer
 SHOWN = 24  # characters of a cell in a message
 
 
@@ -76,7 +77,8 @@ def _stray(levels: dict[str, list[int]], reading: Reading) -> str | None:
 
 
 def _numbers(levels: dict[str, list[int]], places: Places) -> str:
-    reading = places.reading
+    reading, apart = places.reading, -(-len(levels) // MANY)
+    levels = {level: levels[level] for level in list(levels)[::apart]}
     stray = _stray(levels, reading)
     if stray is None:
         return ""
@@ -84,7 +86,7 @@ def _numbers(levels: dict[str, list[int]], places: Places) -> str:
     if _is_number(stray, reading):
         return f"numbers as text, {where}: pandas.to_numeric for numbers"
     others = sum(len(rows) for level, rows in levels.items() if _is_number(level, reading))
-    among = f" among {others} number{'s' * (others > 1)}" if others else ""
+    among = f" among {others} number{'s' * (others > 1)}" if others and apart == 1 else ""
     why = explained(stray, levels, reading)
     return f"{where}{among}, {why}" if why else f"{where}{among}{_remedy(stray, places)}"
 
