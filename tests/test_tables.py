@@ -451,6 +451,48 @@ def test_every_command_that_reads_a_table_has_the_options(tmp_path: Path) -> Non
         check_file(certificate, path, decimal="x")
 
 
+# file, options, formula, the feature's cells as Python reads them, or what is said of them
+FILES: dict[str, tuple[list[str], str, Any]] = {
+    "germany": (["--decimal", ","], "y ~ dosis", lambda cell: float(cell.replace(",", "."))),
+    "thousand": (["--thousands", ","], "y ~ income", lambda cell: float(cell.replace(",", ""))),
+    "hdr": ([], "y ~ `inc, $`", float),
+    "plateau": ([], "y ~ flag", lambda cell: float(cell == "TRUE")),
+    "missdot": (
+        ["--missing", "."],
+        "y ~ dose",
+        "expected no missing values, got 12 in column dose (lines 2, 7, 12, 17, ",
+    ),
+    "rownames": ([], "y ~ dose", "expected a name for every column, got none for the first"),
+}
+REFUSED = {
+    "germany": "got '1,5' (lines 3, 18, 19, 25, 40, …) among 37 numbers, a decimal comma: --decimal ,; C(dosis) for",
+    "thousand": "got '1,500' (lines 2, 11, 13, 14, 16, …), a thousands separator or a decimal comma: --thousands ,",
+    "missdot": "got '.' (lines 2, 7, 12, 17, 22, …) among 48 numbers: --missing . if it stands for no value; C(dose)",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_that_had_become_fits_with_a_level_per_number(name: str, command) -> None:
+    """One expert is least squares, here by NumPy from the cells as the csv module has them."""
+    pytest.importorskip("formulaic")
+    options, formula, read = FILES[name]
+    path = Path(__file__).parent / "data" / "tables" / f"{name}.csv"
+    call = ["fit", str(path), "--experts", "1", "--restarts", "1", "--json", "--formula", formula]
+    if name in REFUSED:
+        code, out, err = command(*call)
+        assert (code, out, err.count("\n")) == (2, "", 1) and REFUSED[name] in err
+    code, out, err = command(*call, *options)
+    if isinstance(read, str):
+        assert (code, out, err.count("\n")) == (2, "", 1) and read in err
+        return
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=";" if name in ("germany", "hdr") else ","))
+    feature = formula.removeprefix("y ~ ").strip("`")
+    x = np.column_stack([np.ones(len(rows)), [read(row[feature]) for row in rows]])
+    expected = np.linalg.lstsq(x, np.array([float(row["y"]) for row in rows]), rcond=None)[0]
+    np.testing.assert_allclose(json.loads(out)["experts"], [expected], rtol=1e-8)
+
+
 # Data frames -------------------------------------------------------------------------------------------------
 
 X, Y = RNG.uniform(-1, 1, ROWS).round(3), RNG.standard_normal(ROWS)
