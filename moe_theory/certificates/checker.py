@@ -100,11 +100,11 @@ def check_file(
     csv_path: str | Path,
     model: Model | None = None,
     progress: Progress | None = None,
-    options: str = "",
     *,
     decimal: str = ".",
     thousands: str = "",
     missing: str | Sequence[str] = MISSING,
+    options: str = "",
 ) -> Checked:
     """`check` for a certificate's file and the CSV file with its data; InputError also for files that are none.
 
