@@ -159,7 +159,7 @@ BAD_TABLES = {
     "binary": (b"\xff\xfe\x00y", "expected a CSV file in UTF-8"),
     "non-numeric": ("y,a\n1,2\n2,x\n", "expected a number in column 'a', line 3, got 'x'"),
     "empty cell": ("y,a\n1,\n2,3\n", "expected a number in column 'a', line 2, got ''"),
-    "nan": ("y,a\n1,2\nnan,3\n", "expected a finite number in column 'y', line 3"),
+    "nan": ("y,a\n1,2\nnan,3\n", "expected a number in column 'y', line 3, got 'nan', which stands for no value"),
     "ragged": ("y,a\n1,2\n2,3,4\n", "expected 2 cells in line 3, got 3"),
     "rank": ("y,a,b\n1,2,4\n2,3,6\n1,5,10\n", "column 'b' is a linear combination"),
     "no column": ("t,a\n1,2\n", "column: expected one of t, a"),

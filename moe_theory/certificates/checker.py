@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ from moe_theory.certificates.limits import Cost, Deadline
 from moe_theory.certificates.proof import Proof
 from moe_theory.certificates.relations import check_relations
 from moe_theory.certificates.stated import formulas_of
+from moe_theory.datasets.reading import MISSING, Reading
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import InputError, MoeTheoryError
 from moe_theory.model import Model
@@ -115,8 +116,16 @@ def check_file(
     progress: Progress | None = None,
     time_limit: float | None = None,
     announce: Callable[[Cost], None] | None = None,
+    *,
+    decimal: str = ".",
+    thousands: str = "",
+    missing: str | Sequence[str] = MISSING,
+    options: str = "",
 ) -> Checked:
-    """`check` for a certificate's file and the CSV file with its data; InputError also for files that are none."""
+    """`check` for a certificate's file and the CSV file with its data; InputError also for files that are none.
+
+    decimal, thousands, missing: as `read_data` has them. options: what a command writes before its options' names.
+    """
     deadline = _deadline(time_limit)
     certificate = read_json(certificate_path)
     try:
@@ -128,7 +137,7 @@ def check_file(
             f"{certificate_path}: expected the names of features and response, which tell the columns; this certificate"
             " was made from arrays: use moe_theory.check(certificate, data) from Python"
         )
-    table = read_csv(csv_path)
+    table = read_csv(csv_path, Reading.of(decimal, thousands, missing, options))
     y = table.column(source.response)
     columns = [table.column(name) for name in source.features[source.intercept :]]
     x = np.column_stack([np.ones(len(y))] * source.intercept + columns)

@@ -8,6 +8,8 @@ import click
 from rich.table import Table
 
 from moe_theory.cli.common import console, load_model, print_json, progress_bar
+from moe_theory.cli.reading import reads_tables
+from moe_theory.datasets.reading import Reading
 from moe_theory.errors import InputError
 from moe_theory.printable import printable
 from moe_theory.validation import positive_number
@@ -23,6 +25,7 @@ from moe_theory.validation import positive_number
 )
 @click.option("--time-limit", type=float, metavar="SECONDS", help="Give up after so long: not decided, exit code 1.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reads_tables
 @click.pass_context
 def check(
     context: click.Context,
@@ -31,6 +34,7 @@ def check(
     model_spec: str | None,
     time_limit: float | None,
     as_json: bool,
+    reading: Reading,
 ) -> None:
     """Check CERTIFICATE, a JSON file, about the rows of DATA, the CSV file it was made from.
 
@@ -56,6 +60,7 @@ def check(
             lambda done, total: bar.update(task, completed=done, total=total),
             time_limit,
             announce=lambda cost: None if as_json else click.echo(str(cost), err=True),
+            **reading.given(),
         )
     report = {**checked.to_dict(), "certificate": certificate, "data": data}
     if as_json:

@@ -12,7 +12,9 @@ from rich.table import Table
 from moe_theory.algorithms.fit import fit
 from moe_theory.analysis.rates import RatePrediction, measure_rate, predict_rate
 from moe_theory.cli.common import console, load_model, print_json, vector
+from moe_theory.cli.reading import reads_tables
 from moe_theory.datasets.columns import read_data
+from moe_theory.datasets.reading import Reading
 from moe_theory.errors import InputError
 from moe_theory.files import check_figure
 from moe_theory.laws import Population
@@ -34,8 +36,9 @@ from moe_theory.validation import Array, unit_interval, whole_number
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random starts (with --data).")
 @click.option("--figure", "figure_file", help="Save measured over predicted as .png, .svg or .pdf (with --data).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reads_tables
 @click.pass_context
-def rate(context: click.Context, model: str, as_json: bool, **options: Any) -> None:
+def rate(context: click.Context, model: str, as_json: bool, reading: Reading, **options: Any) -> None:
     """Predict EM's rate for MODEL: λ_max of the missing-information matrix M.
 
     At a truth under x ~ N(0, I), one vector per predictor of the model, θ other than the truth by --at-NAME:
@@ -55,11 +58,13 @@ def rate(context: click.Context, model: str, as_json: bool, **options: Any) -> N
     if options["data_file"] is not None:
         if vectors or options["certified"]:
             raise InputError(f"--{next(iter(vectors), 'certified')}: expected either a truth or --data, got both")
-        report = _on_data(declared, options, quiet=as_json)
+        report = _on_data(declared, options, reading, quiet=as_json)
     else:
         for name in ("response", "features", "figure_file"):
             if options[name]:
                 raise InputError(f"--{name.removesuffix('_file')}: expected only together with --data")
+        if reading.arguments():
+            raise InputError(f"{reading.arguments()[0]}: expected only together with --data")
         report = _at_truth(declared, vectors, options["dimension"], options["certified"])
     if options["alpha"] is not None:
         report["strongly_convex"] = report["lambda_max"] <= 1 - options["alpha"]
@@ -116,10 +121,11 @@ def _at_truth(model: Model, vectors: dict[str, Array], dimension: int | None, ce
     return found
 
 
-def _on_data(model: Model, options: dict[str, Any], quiet: bool) -> dict[str, Any]:
+def _on_data(model: Model, options: dict[str, Any], reading: Reading, quiet: bool) -> dict[str, Any]:
     if options["figure_file"]:
         check_figure("--figure", Path(options["figure_file"]))
-    data = read_data(options["data_file"], options["response"], options["features"], options["intercept"], options="--")
+    columns = (options["response"], options["features"], options["intercept"])
+    data = read_data(options["data_file"], *columns, **reading.given())
     with console(stderr=True).status("EM from random starts", spinner="dots") as status:
         if quiet:
             status.stop()
