@@ -22,7 +22,7 @@ from moe_theory.mixture.summary import shares, summary
 N = 80
 KEYS = """
 log_likelihood converged reason iterations gate experts sigma lambda_max bic message aic icl parameters n family k
-formula expert_features gate_features classes standard_errors measured_rate events label rows restarts seed
+formula expert_features gate_features classes standard_errors measured_rate rate_remark events label rows restarts seed
 """
 
 

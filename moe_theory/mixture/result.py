@@ -152,15 +152,24 @@ class Estimate:
         except InputError:
             return None
 
-    @cached_property
+    @property
     def measured_rate(self) -> RateMeasurement | None:
-        """The contraction measured on the run; None where it has too few steps, or is accelerated."""
+        """The contraction measured on the run; None where it cannot be: `rate_remark` says why."""
+        return self._measured[0]
+
+    @property
+    def rate_remark(self) -> str:
+        """Why no contraction could be measured, '' where one was."""
+        return self._measured[1]
+
+    @cached_property
+    def _measured(self) -> tuple[RateMeasurement | None, str]:
         if self.trace.algorithm != "EM":
-            return None
+            return None, f"trace: expected a run of EM, got one of {self.trace.algorithm}"
         try:
-            return measure_rate(self.trace)
-        except (InputError, np.linalg.LinAlgError):  # too few steps, or a singular metric
-            return None
+            return measure_rate(self.trace), ""
+        except InputError as error:
+            return None, str(error)
 
     # What it says of rows ------------------------------------------------------------------------------------
 

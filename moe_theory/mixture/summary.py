@@ -59,7 +59,7 @@ def report(fit: Estimate) -> dict[str, Any]:
     """JSON-ready; None for what is not a number or not defined.
 
     gate, experts, sigma and standard_errors are nested as the fit's arrays, (k, g), (k, d) or (k, C-1, d), (k,). label
-    and rows, counted from 0, say where a degenerate fit is.
+    and rows, counted from 0, say where a degenerate fit is; rate_remark, why there is no measured_rate.
     """
     rate, measured = fit.rate, fit.measured_rate
     found = {
@@ -81,6 +81,7 @@ def report(fit: Estimate) -> dict[str, Any]:
         "shares": shares(fit),
         "lambda_max": None if rate is None else rate.lambda_max,
         "measured_rate": None if measured is None else measured.to_dict(),
+        "rate_remark": fit.rate_remark,
         "events": fit.events,
     }
     return plain(found)
@@ -105,7 +106,7 @@ def report_without_fit(problem: Problem, failure: DegenerateError) -> dict[str, 
         {"log_likelihood": None, **said, "label": failure.label, "rows": failure.rows, "iterations": None}
         | _problem(problem)
         | dict.fromkeys(numbers)
-        | {"events": []}
+        | {"rate_remark": "", "events": []}
     )
 
 
@@ -252,6 +253,8 @@ def _notes(fit: Estimate) -> Iterable[str]:
         yield AT_PENALISED if fit.penalty else NO_ERRORS
     elif fit.penalty:
         yield "Standard errors, AIC, BIC and ICL are those of the likelihood without the penalty, λ_max is with it."
+    if fit.rate_remark and fit.converged and fit.trace.algorithm == "EM":
+        yield f"EM's rate is not measured: {fit.rate_remark.removeprefix('trace: ')}."
     events = list(dict.fromkeys(e for e in fit.events if fit.converged or not e.endswith(fit.message or "\n")))
     yield from (f"{event[:1].upper()}{event[1:]}." for event in events[:MOST])
     if len(events) > MOST:
