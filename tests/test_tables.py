@@ -476,7 +476,7 @@ def test_files_that_had_become_fits_with_a_level_per_number(name: str, command) 
     """One expert is least squares, here by NumPy from the cells as the csv module has them."""
     pytest.importorskip("formulaic")
     options, formula, read = FILES[name]
-    path = Path(__file__).parent / "data" / "tables" / f"{name}.csv"
+    path = Path(__file__).parent / "data" / "cases" / f"{name}.csv"
     call = ["fit", str(path), "--experts", "1", "--restarts", "1", "--json", "--formula", formula]
     if name in REFUSED:
         code, out, err = command(*call)
