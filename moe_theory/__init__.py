@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from moe_theory.analysis.signal import largest_basin, least_signal, rate_bound
     from moe_theory.analysis.snr import snr_boundary, snr_map
     from moe_theory.analysis.symmetry import distance
-    from moe_theory.atoms import expit, log_expit, log_ndtr, log_normal, log_poisson, softplus
+    from moe_theory.atoms import expit, log_expit, log_normal, softplus
     from moe_theory.certificates import Certificate, certify
     from moe_theory.certificates.checker import Checked, check, check_file
     from moe_theory.certificates.curve import radius_curve
@@ -136,7 +136,7 @@ _HOME = {
     "moe_theory.report.redraw": "redraw",
     "moe_theory.report.themes": "set_theme theme",
     "moe_theory.report.maps": "asymptote_figure phase_map",
-    "moe_theory.atoms": "expit log_expit log_ndtr log_normal log_poisson softplus",
+    "moe_theory.atoms": "expit log_expit log_normal softplus",
     "moe_theory.symbolic.derive": "Derivation derive why_not",
     "moe_theory.zoo": "activated_experts erased_labels gate_only linear_experts softmax_moe symmetric_linear"
     " symmetric_logistic",
