@@ -15,38 +15,7 @@ from typing import Any
 import sympy as sp
 
 from moe_theory.errors import InputError
-
-
-class _Primitive(sp.Function):
-    """A function that appears only in lowered expressions, never in a derivation."""
-
-    nargs = 1
-
-
-class positive_part(_Primitive):  # noqa: N801
-    """max(t, 0)."""
-
-
-class negative_part(_Primitive):  # noqa: N801
-    """min(t, 0)."""
-
-
-class log1p(_Primitive):  # noqa: N801
-    """log(1 + t)."""
-
-
-class decay(_Primitive):  # noqa: N801
-    """exp(-t), cut off before it overflows."""
-
-
-class reciprocal(_Primitive):  # noqa: N801
-    """1 / t."""
-
-
-class larger(sp.Function):  # noqa: N801
-    """max(s, t), a primitive."""
-
-    nargs = 2
+from moe_theory.primitives import decay, larger, log1p, negative_part, positive_part, reciprocal
 
 
 class indicator(sp.Function):  # noqa: N801
@@ -384,16 +353,3 @@ def exp_tidy(expr: sp.Expr) -> sp.Expr:
         else:
             rest.append(term)
     return sp.Mul(sp.exp(sp.Add(*rest)), *factors)
-
-
-def lower_atoms(expr: sp.Expr, sharing: bool = False) -> sp.Expr:
-    """Replace the stable functions by primitives that do not overflow.
-
-    By default none loses relative accuracy; with `sharing` the fewest exponentials are computed and a logarithm near 0
-    is accurate to rounding of 1 only (enough for sums over rows).
-    """
-    # Kinks have the derivatives that they have almost everywhere.
-    expr = expr.replace(sp.DiracDelta, lambda *_: sp.Integer(0)).replace(sp.Heaviside, lambda t, *_: step(t))
-    # NumPy has no logarithm of integers beyond 64 bits.
-    expr = expr.replace(lambda e: isinstance(e, sp.log) and e.args[0].is_number, lambda e: e.evalf(20))
-    return expr.replace(lambda e: isinstance(e, STABLE), lambda e: e.lowered_sharing() if sharing else e.lowered())

@@ -13,10 +13,10 @@ from functools import cached_property, lru_cache
 import numpy as np
 import sympy as sp
 
-from moe_theory.atoms import larger
 from moe_theory.atoms import log_sum_exp as nested_log_sum_exp
 from moe_theory.errors import InputError
 from moe_theory.model import RESPONSE, Model
+from moe_theory.primitives import larger
 from moe_theory.symbolic.derive import Derivation, derive
 from moe_theory.symbolic.functions import singular
 from moe_theory.symbolic.lower import Compiled, log_sum_exp

@@ -14,13 +14,13 @@ from models import Case, by_id
 
 import moe_theory as mt
 from moe_theory import Model, Reals, Values, derive, expit, log_expit, log_normal, softplus
-from moe_theory.atoms import LogSumExp, exact, log_sum_exp, lower_atoms
+from moe_theory.atoms import LogSumExp, exact, log_sum_exp
 from moe_theory.errors import CurvedModelError, DerivationError, InputError, NotExponentialFamilyError
 from moe_theory.model import LABEL, RESPONSE
 from moe_theory.stable import stable
 from moe_theory.symbolic.expectation import expect_joint
 from moe_theory.symbolic.identities import evaluate, exact_form, is_identically_positive, prove_zero
-from moe_theory.symbolic.lower import Compiled
+from moe_theory.symbolic.lower import Compiled, lower_atoms
 
 BETA, W = sp.symbols("eta_beta eta_w", real=True)
 S, T, U = sp.symbols("s t u", real=True)

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from sympy.core.function import AppliedUndef
 from sympy.printing.pycode import MpmathPrinter
 
-from moe_theory.atoms import exact, expit, larger
+from moe_theory.atoms import exact, expit
 from moe_theory.errors import InputError
+from moe_theory.primitives import larger
 from moe_theory.stable import stable
 from moe_theory.symbolic.identities import exact_form
 from moe_theory.symbolic.lower import Compiled
