@@ -163,7 +163,7 @@ def far_bends(expr: sp.Expr, symbols: Iterable[sp.Symbol]) -> list[sp.Expr]:
         if not isinstance(node, (softplus, expit, log_ndtr, mills, sp.tanh, sp.erf, sp.erfc)):
             continue
         at_origin = node.args[0].xreplace(dict.fromkeys(moving, sp.Integer(0)))
-        if node.free_symbols & moving and at_origin.is_number and abs(at_origin) > FAR:
+        if node.free_symbols & moving and at_origin.is_comparable and abs(at_origin) > FAR:
             found.append(node.args[0])
     return list(dict.fromkeys(found))
 

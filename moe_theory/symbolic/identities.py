@@ -234,7 +234,7 @@ def _is_zero(expr: sp.Expr, base: Mapping[sp.Symbol, sp.Expr], depth: int) -> bo
         return _rational(expr)[0] == 0
     except _NotRationalError:
         pass
-    if sp.expand(expr) == 0:
+    if _rational(expr, opaque=True)[0] == 0:
         return True
     symbols = sorted(expr.free_symbols, key=str)
     if not symbols or depth == 0:
@@ -254,11 +254,14 @@ def _constant_zero(expr: sp.Expr) -> bool:
     return sp.expand(sp.expand_log(exact_form(expr), force=True)) == 0
 
 
-def _rational(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
-    """(numerator, denominator, exponential generators); _NotRationalError if a logarithm stands outside exp."""
+def _rational(expr: sp.Expr, opaque: bool = False) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
+    """(numerator, denominator, exponential generators); _NotRationalError if a logarithm stands outside exp, unless
+    these are to be opaque: symbols of which nothing is known."""
     expr = _split_exponentials(_outer_exponentials(expr))
-    if expr.has(softplus, LogSumExp, log_ndtr) or any(a.free_symbols for a in expr.atoms(sp.log)):
+    logs = {a for a in expr.atoms(softplus, LogSumExp, log_ndtr, sp.log) if not isinstance(a, sp.log) or a.free_symbols}
+    if logs and not opaque:
         raise _NotRationalError
+    expr = expr.xreplace({a: sp.Dummy("log", real=True) for a in logs})
     exponents: dict[sp.Expr, list[sp.Rational]] = {}
     for e in expr.atoms(sp.exp):
         coefficient, monomial = e.args[0].as_coeff_Mul()
