@@ -42,7 +42,7 @@ KINKED = (relu, sp.Abs, sp.Max, sp.Min, sp.Piecewise)
 #: what jumps, or comes of differentiating a kink
 JUMPING = (step, sp.sign, sp.Heaviside, sp.floor, sp.ceiling, sp.frac, sp.Mod, sp.DiracDelta, indicator)
 #: of the response and known predictors only
-FIXED = (*(sp.tan, sp.asin, sp.acos, sp.acosh, sp.atanh, sp.polygamma, sp.factorial, sp.binomial), *JUMPING)
+FIXED = (*(sp.tan, sp.asin, sp.acos, sp.acosh, sp.atanh, sp.polygamma, sp.factorial, sp.binomial, sp.beta), *JUMPING)
 FAR = 10
 CONSTANTS = (sp.Number, sp.NumberSymbol, sp.Symbol)
 RELATIONS = (sp.StrictLessThan, sp.LessThan, sp.StrictGreaterThan, sp.GreaterThan)
@@ -73,7 +73,8 @@ def _complaint(expr: sp.Basic, learnt: frozenset[sp.Symbol]) -> tuple[str, str] 
     head, name = type(expr), getattr(expr.func, "__name__", str(expr.func))
     if expr in (sp.I, sp.nan, sp.oo, -sp.oo, sp.zoo):
         return str(expr), "is no real number"
-    known = (sp.Add, sp.Mul, sp.Pow, *CONSTANTS, *ANALYTIC, *SHIFTED, *KINKED)
+    # A subclass of a known function may mean anything.
+    known = isinstance(expr, CONSTANTS) or head in (sp.Add, sp.Mul, sp.Pow, *ANALYTIC, *SHIFTED, *KINKED)
     if isinstance(expr, sp.Piecewise):
         for value, condition in expr.args:
             for relation in sp.preorder_traversal(condition):
@@ -87,7 +88,7 @@ def _complaint(expr: sp.Basic, learnt: frozenset[sp.Symbol]) -> tuple[str, str] 
         return None
     if moving and issubclass(head, JUMPING):
         return f"the function {name}, of {_brief(expr)},", "jumps: expected one that is continuous in the predictors"
-    if not issubclass(head, known) and (moving or not issubclass(head, FIXED)):
+    if not known and (moving or head not in FIXED):
         return f"the function {name}, of {_brief(expr)},", f"is not among those known everywhere: {NAMES}"
     return next(filter(None, (_complaint(argument, learnt) for argument in expr.args)), None)
 
