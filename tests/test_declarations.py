@@ -81,18 +81,6 @@ def test_what_jumps_or_is_not_known_everywhere_is_refused(name: str) -> None:
         derive(model)
 
 
-class LyingExponential(sp.exp):
-    """Of a known name, with another derivative."""
-
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        return sp.Integer(0)
-
-
-def test_a_subclass_of_a_known_function_is_not_known() -> None:
-    with pytest.raises(DerivationError, match="the function LyingExponential"):
-        derive(mixture(lambda y, z, b: mt.log_normal(y, z * b + (z + 1) * LyingExponential(b))))
-
-
 @pytest.mark.parametrize(
     "gate",
     [
