@@ -245,9 +245,7 @@ def told(outcomes: list[Outcome]) -> bool:
     judged = [o for o in outcomes if o.judged and not np.isnan(o.measured)]
     wrong = [o for o in judged if o.disagrees]
     late = [o for o in judged if o.gap_disagrees]
-    print(
-        f"{len(outcomes)} runs, {len(judged)} with a measured rate and a limit, of these {sum(o.cut for o in judged)} cut"
-    )
+    print(f"{len(outcomes)} runs, {len(judged)} with a rate and a limit, {sum(o.cut for o in judged)} of them cut")
     for what, found in (("rates", wrong), ("gaps", late)):
         print(f"measured {what} beyond the stated error: {len(found)} ({len(found) / max(len(judged), 1):.2%})")
     for o in wrong:

@@ -130,20 +130,20 @@ class RateMeasurement:
 def measure_rate(trace: Trace) -> RateMeasurement:
     """Contraction of iterates and gap in the linear regime that a run ends with.
 
-    Near a fixed point δ_{t+1} = M δ_t + O(‖δ_t‖²). Every t gives a reading of M's largest eigenvalue with an estimate of
-    its error. Readings are taken from the last steps above rounding, then further back as long as all agree within
+    Near a fixed point δ_{t+1} = M δ_t + O(‖δ_t‖²). Every t gives a reading of M's largest eigenvalue with an estimate
+    of its error. Readings are taken from the last steps above rounding, then further back as long as all agree within
     their errors; the one with the least error counts. A plateau that the run has left agrees with nothing after it.
 
     Raises InputError, with the reason, where there are too few steps, where they have not fallen tenfold while the
     readings agreed (a plateau that the run has not left, a run cut short), where they do not contract, where the error
     is above 0.1 or reaches 1, and where ∇²A is singular at the last iterate.
     """
-    if trace.iterations < 8 - 1:
+    if trace.iterations < 7:
         raise InputError(TOO_FEW)
     try:
         factor = np.linalg.cholesky(trace.metric)
-    except np.linalg.LinAlgError as error:
-        raise InputError("trace: expected a regular ∇²A at the last iterate to measure a rate") from error
+    except np.linalg.LinAlgError as singular:
+        raise InputError("trace: expected a regular ∇²A at the last iterate to measure a rate") from singular
     # Rows of steps @ factor have Euclidean the length that steps have in the metric.
     steps = np.diff(trace.learnt, axis=0) @ factor
     rounding = EPSILON * (1 + float(np.linalg.norm(trace.learnt[-1] @ factor)))

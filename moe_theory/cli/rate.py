@@ -51,9 +51,9 @@ def rate(context: click.Context, model: str, as_json: bool, reading: Reading, **
 
         moe-theory rate softmax-poisson --beta1 1,0 --beta2 -1,0 --w2 0,1 [--rows N --seed S]
 
-    The population is exact where it can be (flat models with finitely many responses or normal experts); elsewhere (counts,
-    curved models, other densities), and with --rows, rows are drawn, 20,000 by default, and the error is one standard
-    error. In the JSON object rows and seed then say so; they are null where the population is exact.
+    The population is exact where it can be (flat models with finitely many responses or normal experts). Elsewhere
+    (counts, curved models, other densities), and with --rows, rows are drawn, 20,000 by default, and the error is one
+    standard error. In the JSON object rows and seed then say so; they are null where the population is exact.
 
     On data, beside the contraction measured on the fit's own run:
 

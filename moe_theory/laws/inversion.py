@@ -25,6 +25,7 @@ OCTAVES = 2  # points per octave on which a mode is sought
 CELLS = 16  # of a row's line at first
 DEEPEST = 60  # halvings of a cell
 SLACK = 1e-10  # mass by which two Gauss rules on one cell may differ
+ROUNDING = 1e-15  # of a response, relative
 GOLDEN = (np.sqrt(5) - 1) / 2
 NODES, WEIGHTS = (v / 2 for v in np.polynomial.legendre.leggauss(10))  # on [-1/2, 1/2]
 
@@ -65,7 +66,7 @@ def _counts(log_p: LogDensity, u: Array) -> Array:
             )
         above, below = mode[left] + half, np.maximum(mode[left] - half, 0.0)
         if half == FEW_COUNTS and n > 1:
-            _counts(lambda row, v, one=left[0]: log_p(row + one, v), u[left[:1]])
+            _counts(_shifted(log_p, left[0]), u[left[:1]])
         tails = np.log(half) + np.maximum(log_p(left, above), np.where(below > 0, log_p(left, below), -np.inf))
         ready = left[tails <= np.log(TAIL)]
         for some in np.array_split(ready, -(-len(ready) * 2 * half // AT_ONCE)) if len(ready) else ():
@@ -99,22 +100,27 @@ def invert_density(log_p: LogDensity, u: Array, low: float, high: float) -> Arra
     """
     line = _Line(low, high)
     flat = finite(lambda row, t: log_p(row, line.y(t)) + line.log_slope(t))
-    return line.inside(line.y(_by_rows(lambda f, v: _quantiles(f, v, line.ladder), flat, u)))
+    return line.inside(line.y(_by_rows(lambda f, v: _quantiles(f, v, line), flat, u)))
 
 
 def _by_rows(draw: Callable[[LogDensity, Array], Array], log_p: LogDensity, u: Array) -> Array:
     """`draw` for some rows at a time."""
     parts = [np.empty(0)]
     for a in range(0, len(u), ROWS):
-        parts.append(draw(lambda row, y, a=a: log_p(row + a, y), u[a : a + ROWS]))
+        parts.append(draw(_shifted(log_p, a), u[a : a + ROWS]))
     return np.concatenate(parts)
 
 
-def _quantiles(log_p: LogDensity, u: Array, ladder: Array) -> Array:
-    """The same for densities on the whole line, whose modes are looked for on `ladder`."""
+def _shifted(log_p: LogDensity, first: int) -> LogDensity:
+    """That of the rows from `first` on."""
+    return lambda row, y: log_p(row + first, y)
+
+
+def _quantiles(log_p: LogDensity, u: Array, line: _Line) -> Array:
+    """The same for densities on the whole line, the coordinate of `line`."""
     n = len(u)
     every = np.arange(n)
-    centre = _mode(log_p, n, np.concatenate([-ladder[::-1], [0.0], ladder]))
+    centre = _mode(log_p, n, np.concatenate([-line.ladder[::-1], [0.0], line.ladder]))
     scale = np.exp(-np.clip(log_p(every, centre), -690, 690))
     scale = np.clip(scale, 1e-12 * (np.abs(centre) + 1e-3), 1e300)
 
@@ -125,9 +131,11 @@ def _quantiles(log_p: LogDensity, u: Array, ladder: Array) -> Array:
             value = np.exp(log_p(row, centre[row] + scale[row] * sinh)) * (scale[row] * cosh)
             return np.where(value < np.inf, value, 0.0)
 
-    row, left, right, mass = _cells(density, n)
+    # What lies far from 0 is known to the rounding of where it lies.
+    rounding = ROUNDING * (np.abs(centre) + (not line.whole)) / scale
+    row, left, right, mass = _cells(density, np.maximum(SLACK, rounding))
     total = np.bincount(row, mass, n)
-    if np.any(np.abs(total - 1) > SURE):
+    if np.any(np.abs(total - 1) > SURE + 10 * rounding):
         worst = total[np.argmax(np.abs(total - 1))]
         raise InputError(
             "model: expected a density given the label that can be integrated, got one whose integral is found to be"
@@ -182,8 +190,9 @@ class _Line:
         return np.clip(y, np.nextafter(self.low, np.inf), np.nextafter(self.high, -np.inf))
 
 
-def _cells(density: LogDensity, n: int) -> tuple[Array, Array, Array, Array]:
-    """(row, left end, right end, mass) of cells on which a Gauss rule is exact to `SLACK`, of all rows."""
+def _cells(density: LogDensity, slack: Array) -> tuple[Array, Array, Array, Array]:
+    """(row, left end, right end, mass) of all rows' cells; on each a Gauss rule is exact to the row's slack, (n,)."""
+    n = len(slack)
     reach = np.full(n, 4.0)
     every = np.arange(n)
     for _ in range(8):  # sinh overflows at 710
@@ -198,7 +207,7 @@ def _cells(density: LogDensity, n: int) -> tuple[Array, Array, Array, Array]:
     for depth in range(DEEPEST):
         middle = (left + right) / 2
         first, second = _gauss(density, row, left, middle), _gauss(density, row, middle, right)
-        good = (np.abs(first + second - whole) <= SLACK) | (depth == DEEPEST - 1)
+        good = (np.abs(first + second - whole) <= slack[row]) | (depth == DEEPEST - 1)
         for a, b, mass in ((left, middle, first), (middle, right, second)):
             found.append((row[good], a[good], b[good], mass[good]))
         bad = ~good
