@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from moe_theory.laws import Data, Finite, MonteCarlo, Population
     from moe_theory.mixture import Choice, MixtureFit, Problem, align, choose_k, fit_mixture
     from moe_theory.mixture.formula import fit_formula
-    from moe_theory.model import Counts, Model, Reals, Values
+    from moe_theory.model import Model
     from moe_theory.operators import (
         bregman,
         complete_information,
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from moe_theory.report.recovery import recovery_figure
     from moe_theory.report.redraw import redraw
     from moe_theory.report.themes import set_theme, theme
+    from moe_theory.response import Counts, Interval, Positive, Reals, Values
     from moe_theory.symbolic.derive import Derivation, derive, why_not
     from moe_theory.zoo import (
         activated_experts,
@@ -116,7 +117,8 @@ _HOME = {
     "moe_theory.evaluation": "Penalty evaluate",
     "moe_theory.mixture": "Choice MixtureFit Problem align choose_k fit_mixture",
     "moe_theory.mixture.formula": "fit_formula",
-    "moe_theory.model": "Counts Model Reals Values",
+    "moe_theory.model": "Model",
+    "moe_theory.response": "Counts Interval Positive Reals Values",
     "moe_theory.recovery.gate": "fit_gate",
     "moe_theory.recovery.recover": "recover",
     "moe_theory.recovery.result": "Recovery",

@@ -6,41 +6,16 @@ high precision) and an overflow-free rewrite in |t|, min(t, 0), max(t, 0) (for t
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Integral, Real
 from typing import Any
 
 import sympy as sp
 
-
-class _Primitive(sp.Function):
-    """A function that appears only in lowered expressions, never in a derivation."""
-
-    nargs = 1
-
-
-class positive_part(_Primitive):  # noqa: N801
-    """max(t, 0)."""
-
-
-class negative_part(_Primitive):  # noqa: N801
-    """min(t, 0)."""
-
-
-class log1p(_Primitive):  # noqa: N801
-    """log(1 + t)."""
-
-
-class decay(_Primitive):  # noqa: N801
-    """exp(-t), cut off before it overflows."""
-
-
-class reciprocal(_Primitive):  # noqa: N801
-    """1 / t."""
-
-
-class larger(sp.Function):  # noqa: N801
-    """max(s, t), a primitive."""
-
-    nargs = 2
+from moe_theory.errors import InputError
+from moe_theory.primitives import decay, larger, log1p, negative_part, positive_part, reciprocal
 
 
 class indicator(sp.Function):  # noqa: N801
@@ -110,20 +85,90 @@ class relu(sp.Function):  # noqa: N801
 
 
 class log_factorial(sp.Function):  # noqa: N801
-    """log y!, the base measure of a Poisson law."""
+    """log y! = log Γ(y + 1), for y > -1: the base measure of a Poisson law, and what log-gamma functions become."""
 
     nargs = 1
     is_real = True
 
     @classmethod
     def eval(cls, y: sp.Expr) -> sp.Expr | None:
-        return sp.log(sp.factorial(y)) if y.is_Integer and y.is_nonnegative else None
+        if y.is_Integer and y.is_nonnegative and y < 171:
+            return sp.log(sp.factorial(y))
+        return None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sp.polygamma(0, self.args[0] + 1)
 
     def _eval_evalf(self, prec: int) -> sp.Expr:
         return sp.loggamma(self.args[0] + 1)._eval_evalf(prec)
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\log {printer._print(self.args[0])}!"
+        body = rf"\log {printer.parenthesize(self.args[0], 1000)}!"
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+
+class mills(sp.Function):  # noqa: N801
+    """φ(t)/Φ(t), the inverse Mills ratio of the standard normal law: the slope of `log_ndtr`."""
+
+    nargs = 1
+    is_real = True
+    is_positive = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        t = self.args[0]
+        return -mills(t) * (t + mills(t))
+
+    def _eval_rewrite_as_exp(self, t: sp.Expr, **kwargs: Any) -> sp.Expr:
+        return sp.sqrt(2 / sp.pi) * sp.exp(-(t**2) / 2) / sp.erfc(-t / sp.sqrt(2))
+
+    def lowered(self) -> sp.Expr:
+        """The same call: a primitive of the kernels."""
+        return self
+
+    lowered_sharing = lowered
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.exp)._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        t = printer._print(self.args[0])
+        body = rf"\frac{{\varphi\left({t}\right)}}{{\Phi\left({t}\right)}}"
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+
+class log_ndtr(sp.Function):  # noqa: N801
+    """log Φ(t), Φ the standard normal distribution function: a probit gate that stays finite far out.
+
+    >>> t = sp.Symbol("t", real=True)
+    >>> log_ndtr(t).diff(t), log_ndtr(0)
+    (mills(t), -log(2))
+    """
+
+    nargs = 1
+    is_real = True
+    is_negative = True
+
+    @classmethod
+    def eval(cls, t: sp.Expr) -> sp.Expr | None:
+        return -sp.log(2) if t.is_zero else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return mills(self.args[0])
+
+    def _eval_rewrite_as_exp(self, t: sp.Expr, **kwargs: Any) -> sp.Expr:
+        return sp.log(sp.erfc(-t / sp.sqrt(2)) / 2)
+
+    def lowered(self) -> sp.Expr:
+        """The same call: a primitive of the kernels."""
+        return self
+
+    lowered_sharing = lowered
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.exp)._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"\log\Phi\left({printer._print(self.args[0])}\right)"
         return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
 
 
@@ -238,7 +283,7 @@ class LogSumExp(sp.Function):
         return body if exp is None else rf"{body}^{{{exp}}}"
 
 
-STABLE = (expit, softplus, LogSumExp)
+STABLE = (expit, softplus, LogSumExp, log_ndtr, mills)
 
 
 def log_expit(t: sp.Expr) -> sp.Expr:
@@ -264,8 +309,30 @@ def log_categorical(y: sp.Expr, logits: list[sp.Expr]) -> sp.Expr:
 
 
 def exact(value: Any) -> sp.Expr:
-    """A SymPy expression in which floats became the rationals they print as (0.3 -> 3/10)."""
-    return sp.nsimplify(sp.sympify(value), rational=True)
+    """A SymPy expression without floats: each became exactly the decimal that it prints as (0.3 -> 3/10), whose nearest
+    double it is. InputError for what is not finite.
+
+    >>> exact(0.3), exact(1.0000000775613402)
+    (3/10, 5000000387806701/5000000000000000)
+    """
+    if isinstance(value, Decimal):
+        value = sp.Rational(str(value)) if value.is_finite() else sp.nan
+    elif isinstance(value, Fraction):
+        value = sp.Rational(value.numerator, value.denominator)
+    elif isinstance(value, Real) and not isinstance(value, Integral | sp.Basic):
+        value = sp.Float(float(value))
+    expr = sp.sympify(value, strict=True)
+    expr = expr.xreplace({number: _decimal(number) for number in expr.atoms(sp.Float)})
+    if expr.has(sp.nan, sp.oo, -sp.oo, sp.zoo):
+        raise InputError(f"expression: expected finite numbers, got {value}")
+    return expr
+
+
+def _decimal(number: sp.Float) -> sp.Expr:
+    if not number.is_finite:
+        return sp.nan
+    # Of more or fewer bits than a double's it is the binary number itself: its decimal is a matter of digits printed.
+    return sp.Rational(repr(float(number))) if number._prec == 53 and math.isfinite(number) else sp.Rational(number)
 
 
 def log_sum_exp(terms: list[sp.Expr]) -> sp.Expr:
@@ -286,34 +353,3 @@ def exp_tidy(expr: sp.Expr) -> sp.Expr:
         else:
             rest.append(term)
     return sp.Mul(sp.exp(sp.Add(*rest)), *factors)
-
-
-def absorb_logs(expr: sp.Expr) -> sp.Expr:
-    """Recognise log(a + b exp(t)) with positive numbers a, b and write it with `softplus`; other terms stay."""
-    expr = sp.expand_log(expr.rewrite(sp.exp) if expr.has(sp.cosh, sp.tanh) else expr, force=True)
-
-    def stable(argument: sp.Expr) -> sp.Expr:
-        terms = sp.Add.make_args(sp.expand(sp.powsimp(argument)))
-        logs = []
-        for term in terms:
-            coefficient, rest = term.as_independent(sp.exp, as_Add=False)
-            powers = sp.Mul.make_args(rest)
-            if not (coefficient.is_number and coefficient.is_positive) or any(
-                p != 1 and not isinstance(p, sp.exp) for p in powers
-            ):
-                return sp.log(argument)
-            logs.append(sp.log(coefficient) + sum((p.args[0] for p in powers if p != 1), sp.Integer(0)))
-        return log_sum_exp(logs) if any(t.free_symbols for t in logs) else sp.log(argument)
-
-    return expr.replace(sp.log, stable)
-
-
-def lower_atoms(expr: sp.Expr, sharing: bool = False) -> sp.Expr:
-    """Replace the stable functions by primitives that do not overflow.
-
-    By default none loses relative accuracy; with `sharing` the fewest exponentials are computed and a logarithm near 0
-    is accurate to rounding of 1 only (enough for sums over rows).
-    """
-    # NumPy has no logarithm of integers beyond 64 bits.
-    expr = expr.replace(lambda e: isinstance(e, sp.log) and e.args[0].is_number, lambda e: e.evalf(20))
-    return expr.replace(lambda e: isinstance(e, STABLE), lambda e: e.lowered_sharing() if sharing else e.lowered())

@@ -49,3 +49,7 @@ class DegenerateError(MoeTheoryError):
 
 class SingularError(DegenerateError):
     """No minimum, or none that is unique: the curvature vanishes in some direction."""
+
+
+class NotFiniteError(DegenerateError):
+    """A quantity of an M-step that is not a finite number; the message says which, and at which row."""

@@ -13,10 +13,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 import sympy as sp
 
-from moe_theory.atoms import larger
 from moe_theory.atoms import log_sum_exp as nested_log_sum_exp
+from moe_theory.errors import InputError
 from moe_theory.model import RESPONSE, Model
+from moe_theory.primitives import larger
 from moe_theory.symbolic.derive import Derivation, derive
+from moe_theory.symbolic.functions import singular
 from moe_theory.symbolic.lower import Compiled, log_sum_exp
 from moe_theory.validation import Array
 
@@ -222,6 +224,24 @@ class Kernels:
         own = values[:, None] == y
         other = log_sum_exp(np.where(own, -np.inf, each)) - np.sum(np.where(own, each, 0.0), axis=0)
         return -(np.maximum(other, 0.0) + np.log1p(np.exp(-np.abs(other))))
+
+
+def check_responses(model: Model, name: str, y: Array) -> None:
+    """InputError, with the first row, unless every response, (n,), is in the model's domain and has a density there:
+    log y or 1/y in a declaration for all real numbers says which have none."""
+    model.response.check(name, y)
+    if not any(singular(e.xreplace({RESPONSE: model.response.symbol})) for e in model.log_expert):
+        return
+    origin = dict.fromkeys(model.symbols, sp.Integer(0))
+    with np.errstate(all="ignore"):
+        values = Compiled([RESPONSE], [e.subs(origin) for e in model.log_expert])(y)
+    bad = ~np.all(np.isfinite(values), axis=0)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"{name}: expected responses at which log p(y|x,z) of {model.name} is finite, got {y[row]:.17g} in row"
+            f" {row}"
+        )
 
 
 def unpack_upper(values: list, m: int) -> list[tuple[int, int, Array | float]]:

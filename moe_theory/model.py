@@ -17,73 +17,18 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike
 
-from moe_theory.atoms import absorb_logs
+from moe_theory.atoms import exact
+from moe_theory.deadline import within
 from moe_theory.design import Design
 from moe_theory.errors import InputError
+from moe_theory.response import Domain
+from moe_theory.stable import stable
 from moe_theory.structure import Softmax
 from moe_theory.validation import Array, real_array
 
 RESPONSE = sp.Symbol("y", real=True)
 LABEL = sp.Symbol("z", real=True)
-
-
-@dataclass(frozen=True)
-class Reals:
-    """Response domain: every real number (densities with respect to Lebesgue measure)."""
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """No finite set of values."""
-        return ()
-
-    def check(self, name: str, y: Array) -> None:
-        """Any finite value will do; that is checked where arrays enter."""
-
-    def __str__(self) -> str:
-        return "the real numbers"
-
-
-@dataclass(frozen=True)
-class Values:
-    """Response domain: a finite set of numbers, `values` (densities with respect to counting measure)."""
-
-    values: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        if not all(isinstance(v, int | float) for v in self.values):
-            raise InputError(f"values: expected numbers, got {self.values}")
-        if len(set(self.values)) < 2:
-            raise InputError(f"values: expected at least two distinct responses, got {self.values}")
-
-    def check(self, name: str, y: Array) -> None:
-        """InputError unless every entry of `y` is one of the values."""
-        bad = np.logical_and.reduce([y != value for value in self.values])
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise InputError(f"{name}: expected values in {self}, got {y[row]:g} in row {row}")
-
-    def __str__(self) -> str:
-        return "{" + ", ".join(str(v) for v in self.values) + "}"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Response domain: 0, 1, 2, … (densities with respect to counting measure)."""
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """No finite set of values."""
-        return ()
-
-    def check(self, name: str, y: Array) -> None:
-        """InputError unless every entry of `y` is a whole number >= 0."""
-        bad = (y < 0) | (y != np.floor(y))
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise InputError(f"{name}: expected whole numbers >= 0, got {y[row]:g} in row {row}")
-
-    def __str__(self) -> str:
-        return "the whole numbers >= 0"
+SECONDS = 4  # for the logarithms of a declaration
 
 
 @dataclass(frozen=True)
@@ -95,7 +40,7 @@ class Model:
     predictors: names of the linear predictors that are learnt; θ is an (m, d) array with one row each.
     gate: function (z, <predictor names>) -> log P(z|x); None means a uniform label.
     expert: function (y, z, <predictor names>) -> log p(y|x,z).
-    response: `Reals()`, `Values((…))` or `Counts()`.
+    response: `Reals()`, `Positive()`, `Interval(low, high)`, `Values((…))` or `Counts()`.
     known: predictors that are not learnt, {name: coefficient vector in R^d} (e.g. experts that are given).
     structure: set by `softmax_moe` only: which array kernels may stand in for the derived ones.
     options: how a function of the zoo was called for it, so that it can be had by name again.
@@ -106,6 +51,7 @@ class Model:
     that is not declared.
 
     >>> from moe_theory.atoms import log_normal
+    >>> from moe_theory.response import Reals
     >>> model = Model("balanced", latent=(-1, 1), predictors=("beta",), gate=None,
     ...               expert=lambda y, z, beta: log_normal(y, z * beta), response=Reals())
     >>> model.log_joint[1]
@@ -117,7 +63,7 @@ class Model:
     predictors: Sequence[str]
     gate: Callable[..., Any] | None = field(repr=False, compare=False)
     expert: Callable[..., Any] = field(repr=False, compare=False)
-    response: Reals | Values | Counts
+    response: Domain
     known: Mapping[str, ArrayLike] = field(default_factory=dict, compare=False)
     structure: Softmax | None = field(default=None, repr=False)
     # No derivation and no kernel depends on the design, so models are told apart without it.
@@ -125,6 +71,8 @@ class Model:
     options: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
     log_gate: tuple[sp.Expr, ...] = field(init=False, repr=False)
     log_expert: tuple[sp.Expr, ...] = field(init=False, repr=False)
+    # As the functions returned them, floats exact: what every derived quantity is checked against.
+    declared: tuple[tuple[sp.Expr, sp.Expr], ...] = field(init=False, repr=False, compare=False)
     known_coefficients: tuple[tuple[float, ...], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -142,11 +90,11 @@ class Model:
         if len(set(names)) != len(names):
             raise InputError(f"predictors: expected distinct names, got {names}")
         uniform = -sp.log(len(self.latent))
-        put(
-            "log_gate",
-            tuple(uniform if self.gate is None else self._declared("gate", z) for z in self.latent),
-        )
-        put("log_expert", tuple(self._declared("expert", z) for z in self.latent))
+        gates = [uniform if self.gate is None else self._declared("gate", z) for z in self.latent]
+        experts = [self._declared("expert", z) for z in self.latent]
+        put("declared", tuple(zip(gates, experts, strict=True)))
+        put("log_gate", tuple(map(self._stable, gates)))
+        put("log_expert", tuple(map(self._stable, experts)))
         known = {name: real_array(f"known[{name!r}]", value, ndim=1) for name, value in self.known.items()}
         if len({len(v) for v in known.values()}) > 1:
             raise InputError(f"known: expected vectors of one length, got {[len(v) for v in known.values()]}")
@@ -221,11 +169,19 @@ class Model:
         value = function(**{name: scope[name] for name in wanted})
         if not isinstance(value, sp.Expr | int | float):
             raise InputError(f"{part}: expected a SymPy expression for z = {z}, got {value!r}")
-        expr = sp.nsimplify(sp.sympify(value), rational=True)
+        expr = exact(value)
         unknown = expr.free_symbols - set(scope.values())
         if unknown:
             raise InputError(f"{part}: expected an expression in {sorted(map(str, scope))}, got {unknown.pop()} in it")
-        return absorb_logs(expr)
+        return expr
+
+    def _stable(self, expr: sp.Expr) -> sp.Expr:
+        """With stable functions, which ones may depend on the sign of y."""
+        y = self.response.symbol
+        try:
+            return within(SECONDS, lambda: stable(expr.xreplace({RESPONSE: y})).xreplace({y: RESPONSE}))
+        except TimeoutError:
+            raise InputError(f"model {self.name!r}: expected logarithms that can be read in {SECONDS} s") from None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -295,7 +251,10 @@ class Model:
 
 def _label(value: Any) -> sp.Expr:
     """A latent label as an exact number."""
-    number = sp.nsimplify(value, rational=True) if isinstance(value, int | float | sp.Number) else sp.nan
-    if not number.is_finite:
+    try:
+        number = exact(value)
+    except (InputError, sp.SympifyError):
+        number = sp.nan
+    if not number.is_Rational or isinstance(value, bool):
         raise InputError(f"latent: expected finite numbers, got {value!r}")
     return number

@@ -119,7 +119,7 @@ def missing_information_matrix(
     missing = missing_information(model, law, theta)
     if penalty:
         plan = require_layout(model, law)
-        complete = complete + np.diag(model.free(penalty.weights(plan, law.rows(model, theta), theta)))
+        complete = complete + penalty.curvature(plan, law.rows(model, theta), model, theta)
         held = model.free(penalty.held(plan, theta))
         missing[held] = missing[:, held] = 0.0
         complete[np.ix_(held, ~held)] = complete[np.ix_(~held, held)] = 0.0

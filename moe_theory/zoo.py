@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from moe_theory.atoms import exact, log_categorical, log_expit, log_normal, log_poisson, log_sum_exp
 from moe_theory.errors import InputError
-from moe_theory.model import Counts, Model, Reals, Values
+from moe_theory.model import Model
+from moe_theory.response import Counts, Reals, Values
 from moe_theory.structure import FAMILIES, Softmax
 from moe_theory.validation import positive_number, real_array, unit_interval, whole_number
 

@@ -22,9 +22,10 @@ from moe_theory.certificates.rows import Statistics
 from moe_theory.claims import Case, Claim, Evidence, Hypothesis, Mutant, Setting
 from moe_theory.kernels import kernels
 from moe_theory.laws.table import Finite
-from moe_theory.model import Model, Reals
+from moe_theory.model import Model
 from moe_theory.operators import complete_information
 from moe_theory.report.certificate import certificate_figure, certificate_page
+from moe_theory.response import Reals
 from moe_theory.sums import predictors
 from moe_theory.validation import Array
 from proofs_checks.certificate_tight import tight_evidence

@@ -8,9 +8,9 @@ from typing import Any
 
 import mpmath
 import numpy as np
-import sympy as sp
 from matplotlib.axes import Axes
 
+from moe_theory.atoms import exact
 from moe_theory.report import style
 from moe_theory.report.drawing import drawing
 from moe_theory.report.style import Picture
@@ -116,7 +116,7 @@ def _draw_growth(axes: Axes, points: Sequence[GapPoint]) -> None:
     look = style.theme_of(axes)
     for slot, r in enumerate(dict.fromkeys(p.r for p in points)):
         v, gap, least = np.array([(p.v, p.gap, p.bound) for p in points if p.r == r]).T
-        style.measured(axes, v, gap, slot, rf"computed $\sup_u |J|$, $r={sp.nsimplify(r)}$")
+        style.measured(axes, v, gap, slot, rf"computed $\sup_u |J|$, $r={exact(r)}$")
         style.bound(axes, v, least, None, color=look.deep(slot))
     told = r"bound, the least of $\frac{1}{2}r(1-r)\,v^2\sup|f''|$, $r(1-r)v$ and $\max(r,1-r)\,2\tanh\frac{v}{2}$"
     style.bound(axes, [], [], None, told, color=look.ink)

@@ -10,8 +10,8 @@ import sympy as sp
 from moe_theory.claims import Claim, Evidence, Mutant, Setting, close, identity
 from moe_theory.kernels import kernels
 from moe_theory.laws import Finite
-from moe_theory.model import Values
 from moe_theory.operators import kl
+from moe_theory.response import Values
 from moe_theory.symbolic.derive import Derivation
 from moe_theory.symbolic.expectation import expect_joint
 from proofs_checks.shared import FLAT, bregman_of, primed

@@ -11,6 +11,7 @@ import sympy as sp
 from moe_theory.algorithms import MirrorDescent
 from moe_theory.algorithms.projected import em_step, kl_of_family
 from moe_theory.analysis.regions import lambda_at
+from moe_theory.atoms import exact
 from moe_theory.claims import Evidence, Hypothesis, Instance, Setting, identity
 from moe_theory.laws import Finite
 from moe_theory.model import Model
@@ -100,7 +101,7 @@ def three_points(
         )
     )
     b = lambda p, q: potential[p] - potential[q] - slope[q].dot(point[p] - point[q])
-    gradient = (slope["t"] - slope["n"]) / (share * sp.nsimplify(step))
+    gradient = (slope["t"] - slope["n"]) / (share * exact(step))
     slack = loss["s"] - loss["t"] - gradient.dot(point["s"] - point["t"]) - alpha * b("s", "t")
     smooth = loss["t"] + gradient.dot(point["n"] - point["t"]) + b("n", "t") - loss["n"]
     before, after = (b(q, "s") if exchanged else b("s", q) for q in ("nt" if backwards else "tn"))

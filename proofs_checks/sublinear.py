@@ -9,6 +9,7 @@ import numpy as np
 import sympy as sp
 
 from moe_theory.algorithms import MirrorDescent
+from moe_theory.atoms import exact
 from moe_theory.certificates.enclosure import largest_on
 from moe_theory.claims import (
     Claim,
@@ -65,7 +66,7 @@ class Sublinear:
         steps, start = sp.Symbol("T", positive=True), sp.Symbol("B_1", positive=True)
         label = r"$(1-\alpha)B_A(\theta^*\|\theta) - B_A(\theta^*\|\theta^+) - (L(\theta^+)-L^*)$ - slacks"
         convex = self.convex and not self.leaving and not self.curved
-        bound = self.factor * start / (steps + self.shift) ** sp.nsimplify(self.power)
+        bound = self.factor * start / (steps + self.shift) ** exact(self.power)
         found = (
             identity("any flat model", label, three_points(lambda a: 1 - a, self.step, self.exchanged, convex=convex)),
             identity("any", r"$\sum_{t\le T}(B_t - B_{t+1}) - (B_1 - B_{T+1})$, by induction on T", telescoped()),

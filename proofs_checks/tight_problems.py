@@ -18,7 +18,8 @@ import scipy.optimize
 from moe_theory.atoms import log_expit, log_normal
 from moe_theory.certificates.region import Region
 from moe_theory.laws.table import Finite
-from moe_theory.model import Model, Reals
+from moe_theory.model import Model
+from moe_theory.response import Reals
 from moe_theory.validation import Array
 from moe_theory.zoo import symmetric_linear
 

@@ -7,7 +7,10 @@ import copy
 import itertools
 import json
 import math
+import runpy
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,10 +25,11 @@ from models import balanced, gate_only, gate_three, noisy_labels, offset
 
 import moe_theory as mt
 from moe_theory.certificates import ball_bounds, ball_rows, ball_sums, balls
-from moe_theory.certificates.ball_formulas import derived, symmetric_linear, symmetric_logistic
 from moe_theory.certificates.checker import check, check_file
 from moe_theory.certificates.contents import read_statement
+from moe_theory.certificates.flat_form import derived
 from moe_theory.certificates.proof import Proof
+from moe_theory.certificates.stated import symmetric_linear, symmetric_logistic
 
 CASES = cases()
 CENTRES = {name: np.round(case.fitted(start), 6) for name, (case, start) in CASES.items()}
@@ -405,7 +409,7 @@ def test_a_model_of_ones_own_has_to_be_given_and_to_match() -> None:
     case, certificate = CASES["gate-only"][0], made("gate-only")
     assert check(certificate, data_of(case), case.model).valid
     assert check(certificate, data_of(case)).reason.startswith("model.name: expected one of")
-    assert check(certificate, data_of(case), noisy_labels()).reason.startswith("model.name: expected noisy-labels")
+    assert check(certificate, data_of(case), noisy_labels()).reason.startswith("model.name: expected 'noisy-labels'")
     other = case.model.with_known(1.1 * np.array(case.model.known_coefficients))
     assert not check(certificate, data_of(case), other).valid
     certificate = made("linear-1.0")
@@ -427,6 +431,7 @@ def test_models_that_do_not_fit_are_refused(model: mt.Model) -> None:
         (lambda beta: mt.softplus(beta), "positive weights"),
         (lambda beta: -mt.softplus(beta**2), "softplus of affine forms"),
         (lambda beta: -(beta**4), "flat model with a mirror map quadratic"),
+        (lambda beta: -sp.exp(beta), "flat model with a mirror map quadratic"),
     ],
 )
 def test_terms_without_a_convex_mirror_map_are_refused(term: Any, match: str) -> None:
@@ -436,8 +441,8 @@ def test_terms_without_a_convex_mirror_map_are_refused(term: Any, match: str) ->
 
 
 def test_the_declarations_give_the_formulas_typed_by_hand() -> None:
-    for sigma in (1, 0.5, 0.3):
-        assert derived(mt.symmetric_linear(sigma)) == symmetric_linear(sp.nsimplify(sigma, rational=True))
+    for sigma in ("1", "0.5", "0.3"):
+        assert derived(mt.symmetric_linear(float(sigma))) == symmetric_linear(Fraction(sigma))
     assert derived(mt.symmetric_logistic()) == symmetric_logistic()
 
 
@@ -468,6 +473,49 @@ def close(ball: Any, value: sp.Expr) -> bool:
     with mpmath.workdps(50):
         exact = mpmath.mpf(str(sp.N(value.rewrite(sp.exp), 45)))
         return abs(mpmath.mpf(ball.mid().str(45, radius=False)) - exact) <= mpmath.mpf(10) ** -35 * (1 + abs(exact))
+
+
+# The two false certificates that were called valid (shared/cases/false_certificates)
+
+
+def test_a_model_whose_derivatives_lie_is_refused() -> None:
+    """All its numbers are right for the model without its stairs, which has the same derivatives."""
+    folder = Path(__file__).parent / "data" / "cases" / "false_certificates"
+    u, y = np.loadtxt(folder / "data.csv", delimiter=",", skiprows=1, unpack=True)
+    x, n = np.column_stack([np.ones(len(u)), u]), len(u)
+    own = CASES["linear-1.0"][0]
+    stairs = runpy.run_path(str(folder / "stairs.py"))["stairs"]
+    weight, delta = np.full(n, 1 / n), np.column_stack([2 * y, np.ones(n)])
+    case = Case(stairs, {}, x, y, weight, np.zeros(n), delta, np.column_stack([-y, 0 * y]), own.quadratic, own.gates)
+    certificate = make(case, np.round(case.fitted(np.array([[0, 5.0], [0.0, 0.5]])), 6), 0.02)
+    with pytest.raises(mt.InputError, match="got atan"):
+        check(certificate, data_of(case), stairs)
+    flat = mt.symmetric_linear()
+    certificate["model"] = {"name": flat.name, "options": {}, "joint": [str(e) for e in flat.log_joint], "known": {}}
+    assert check(sealed(certificate), data_of(case)).valid
+
+
+def test_the_sigma_that_is_stated_is_the_one_that_is_proved() -> None:
+    """Rounding took this double to 1: θ̂ lay 1.2e-8 outside an enclosure of half width 4e-11."""
+    sigma, own = 1.0000000775613402, CASES["linear-1.0"][0]
+    stated = mt.symmetric_linear(sigma)
+    certificate = made("linear-1.0")
+    certificate["model"]["options"] = {"sigma": sigma}
+    assert not checked("linear-1.0", sealed(certificate)).valid  # of sigma 1, whatever joint it names
+    certificate["model"]["joint"] = [str(e) for e in stated.log_joint]
+    found = checked("linear-1.0", sealed(certificate))
+    assert not found.valid
+    case = replace(
+        own,
+        model=stated,
+        options={"sigma": sigma},
+        delta=np.column_stack([2 * own.y / sigma**2, np.ones(len(own.y))]),
+        statistic=np.column_stack([-own.y / sigma**2, 0 * own.y]),
+        quadratic=own.quadratic / sigma**2,
+    )
+    truth = make(case, case.fitted(CASES["linear-1.0"][1]), 0.02)
+    assert truth["stationary"]["distance"] < 1e-10
+    assert check(truth, data_of(case)).valid
 
 
 # Bounds against brute force
@@ -658,7 +706,7 @@ def test_the_command_checks_files(command, files, tmp_path: Path) -> None:
     code, out, _ = command("check", path, table, "--json")
     report = json.loads(out)
     assert code == 0
-    assert set(report) == {"valid", "reason", "proved", "seconds", "certificate", "data"}
+    assert set(report) == {"valid", "reason", "proved", "seconds", "cost", "certificate", "data"}
     assert (report["valid"], report["reason"], report["certificate"], report["data"]) == (True, "", path, table)
     code, out, _ = command("check", path, table)
     assert code == 0

@@ -10,9 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import moe_theory as mt
 from moe_theory.claims import Mutant, registry
+from moe_theory.zoo import ZOO
 
 FAITHFUL = Path(__file__).parent.parent / "moe_theory" / "datasets" / "old_faithful.csv"
 
@@ -63,6 +66,42 @@ def test_rate_at_another_point_and_alpha(command) -> None:
     assert report["at_truth"] is False
     assert report["strongly_convex"] is False
     assert report["lambda_max"] > 1
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_rate_at_a_truth_of_every_model_of_the_zoo(command, name: str) -> None:
+    """Exact where there is a population, else of a sample that says so; a vector per predictor, log_sigma too."""
+    model, exact = ZOO[name](), name.startswith(("symmetric", "erased"))
+    vectors = [f"--{p.replace('_', '-')}={0.1 * i:.1f}" for i, p in enumerate(model.predictors, 1)]
+    arguments = ["rate", name, *vectors, "--dimension", "2", "--seed", "3", "--json"]
+    code, out, _ = command(*arguments, *([] if exact else ["--rows", "500"]))
+    report = json.loads(out)
+    assert (code, report["rows"], report["seed"]) == (0, None if exact else 500, None if exact else 3)
+    truth = np.array([[0.1 * i, 0.0] for i in range(1, 1 + len(model.predictors))])
+    law = mt.Population(model, truth) if exact else mt.MonteCarlo(model, truth, 500, 3)
+    expected = mt.predict_rate(model, law, truth)
+    assert (report["lambda_max"], report["error"]) == (expected.lambda_max, expected.error)
+
+
+def test_rate_on_rows_drawn_says_so(command) -> None:
+    arguments = ["rate", "softmax-poisson", "--beta1", "1,0", "--beta2", "-1,0", "--w2", "0,1"]
+    code, out, _ = command(*arguments)
+    assert code == 0 and "sample of 20000 rows drawn at the truth (seed 0)" in out and "one standard error" in out
+    exact, sampled = (
+        json.loads(command(*["rate", "symmetric-linear", "--beta", "1,0", "--w", "0,1", "--json"], *more)[1])
+        for more in ([], ["--rows", "20000"])
+    )
+    assert exact["rows"] is None and sampled["rows"] == 20000
+    assert 0 < abs(sampled["lambda_max"] - exact["lambda_max"]) < 4 * sampled["error"]
+    for more, message in (
+        ("--rows 0", "--rows: expected a whole number >= 1, got 0"),
+        ("--rows 9 --seed -1", "--seed: expected a whole number >= 0, got -1"),
+        ("--rows 9 --certified", "--certified: expected the exact population"),
+    ):
+        code, _, err = command(*["rate", "symmetric-linear", "--beta", "1,0", "--w", "0,1"], *more.split())
+        assert code == 2 and message in err
+    code, _, err = command(*f"rate symmetric-linear --data {FAITHFUL} --rows 9".split())
+    assert code == 2 and "--rows: expected only at a truth" in err
 
 
 def test_rate_on_real_data_predicts_what_the_run_shows(command, tmp_path: Path) -> None:
@@ -159,7 +198,7 @@ BAD_TABLES = {
     "binary": (b"\xff\xfe\x00y", "expected a CSV file in UTF-8"),
     "non-numeric": ("y,a\n1,2\n2,x\n", "expected a number in column 'a', line 3, got 'x'"),
     "empty cell": ("y,a\n1,\n2,3\n", "expected a number in column 'a', line 2, got ''"),
-    "nan": ("y,a\n1,2\nnan,3\n", "expected a finite number in column 'y', line 3"),
+    "nan": ("y,a\n1,2\nnan,3\n", "expected a number in column 'y', line 3, got 'nan', which stands for no value"),
     "ragged": ("y,a\n1,2\n2,3,4\n", "expected 2 cells in line 3, got 3"),
     "rank": ("y,a,b\n1,2,4\n2,3,6\n1,5,10\n", "column 'b' is a linear combination"),
     "no column": ("t,a\n1,2\n", "column: expected one of t, a"),

@@ -22,7 +22,7 @@ from moe_theory.mixture.summary import shares, summary
 N = 80
 KEYS = """
 log_likelihood converged reason iterations gate experts sigma lambda_max bic message aic icl parameters n family k
-formula expert_features gate_features classes standard_errors measured_rate events label rows restarts seed
+formula expert_features gate_features classes standard_errors measured_rate rate_remark events label rows restarts seed
 """
 
 
@@ -346,7 +346,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "unknown column": (["--response", "zz", "--features", "x"], "column: expected one of {names} of {data}, got 'zz'"),
     "text response": (
         [*F, "ok ~ x"],
-        f"y: expected numbers for gaussian experts, got text in column ok ('{T['ok'][0]}')",
+        f"y: expected numbers for gaussian experts, got text in column ok, '{T['ok'][0]}' (line 2)",
     ),
     "text feature": (
         ["--response", "y", "--features", "ok"],
@@ -374,7 +374,10 @@ BAD: dict[str, tuple[list[str], str]] = {
         "--common-sigma: expected gaussian experts, got poisson",
     ),
     "domain": ([*F, "y ~ x", "--family", "poisson"], "y: expected whole numbers >= 0 for poisson experts, got"),
-    "weights": ([*F, "y ~ x", "--weights", "ok"], f"weights: expected numbers in column ok, got text ('{T['ok'][0]}')"),
+    "weights": (
+        [*F, "y ~ x", "--weights", "ok"],
+        f"weights: expected numbers in column ok, got text, '{T['ok'][0]}' (line 2)",
+    ),
     "negative weights": ([*F, "count ~ x", "--weights", "x"], "weights: expected numbers >= 0, not all 0, got least"),
     "rank": (
         [*F, "y ~ x + I(x + 0 * w)"],
@@ -455,15 +458,14 @@ def test_missing_values_are_refused_with_count_columns_and_lines(command, argume
 
 def test_cells_of_a_formula_are_numbers_where_all_are(command, tmp_path: Path) -> None:
     pytest.importorskip("formulaic")
-    path = written(tmp_path / "t.csv", {(0, "wt"): "1_0"})
     given = ["--experts", "1", "--json", "--formula"]
-    found = json.loads(command("fit", path, *given, "y ~ wt")[1])
-    assert found["expert_features"] == ["(Intercept)", "wt[T.1_0]", "wt[T.2]", "wt[T.3]"]
     path = written(tmp_path / "t.csv")
     found = json.loads(command("fit", path, *given, "y ~ C(wt) + count")[1])
     assert found["expert_features"] == ["(Intercept)", "C(wt)[T.2]", "C(wt)[T.3]", "count"]
-    code, _, err = command("fit", written(tmp_path / "t.csv", {(4, "x"): "inf"}), "--formula", "y ~ x")
-    assert (code, err) == (2, "moe-theory: error: formula: expected finite values, got inf in x, line 6\n")
+    path = written(tmp_path / "t.csv", {(4, "x"): "inf"})
+    among = "got 'inf' (line 6) among 79 numbers, not a finite number; C(x) for categories"
+    expected = f"moe-theory: error: {path}: expected numbers or categories in column 'x', {among}\n"
+    assert command("fit", path, "--formula", "y ~ x") == (2, "", expected)
 
 
 @pytest.mark.parametrize("code", ["N/A", "n/a", "#N/A", "NULL", "None", "?"])

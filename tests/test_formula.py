@@ -164,6 +164,18 @@ def test_responses_of_text() -> None:
     assert {c.category for c in multinomial.coefficients()} == {"b", "c"}
 
 
+def test_a_response_may_be_stated_to_be_a_category() -> None:
+    """C(y): text as it is, numbers as their names."""
+    problem, terms = formula_problem("C(ok) ~ x", T, 1, "binomial")
+    np.testing.assert_array_equal(problem.law.y, T["ok"] == "yes")
+    assert terms.classes == ("no", "yes")
+    codes = np.array([10.0, 9.0, 30.0])[np.arange(N) % 3]
+    found = fit_formula("C(code) ~ x", T | {"code": codes}, 1, "multinomial", **QUICK)
+    assert found.terms.classes == ("9", "10", "30")
+    y = found.terms.read({"x": [0.0, 0.0], "code": [30, 9]}, None, response=True)[3]
+    np.testing.assert_array_equal(y, [2.0, 0.0])
+
+
 def test_a_categorical_has_its_own_order_and_no_unused_levels() -> None:
     frame = pd.DataFrame(T)
     frame["ok"] = pd.Categorical(frame["ok"], ["yes", "perhaps", "no"])
@@ -264,11 +276,12 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "column in a transformation": ("y ~ scale(zz)", {}, f"formula: expected columns among {NAMES}, got zz"),
     "two responses": ("y + x ~ w", {}, "formula: expected a response in one column, got 2 (y, x)"),
     "response in contrasts": (
-        "C(ok) ~ x",
+        "C(ok):x ~ w",
         {"family": "binomial"},
-        "formula: expected a response in one column, got 2 (C(ok)[no], C(ok)[yes])",
+        "formula: expected a response in one column, got 2 (C(ok)[no]:x, C(ok)[yes]:x)",
     ),
-    "text": ("ok ~ x", {}, f"y: expected numbers for gaussian experts, got text in column ok ('{T['ok'][0]}')"),
+    "text": ("ok ~ x", {}, f"y: expected numbers for gaussian experts, got text in column ok, '{T['ok'][0]}' (row 0)"),
+    "categories": ("C(ok) ~ x", {}, "y: expected numbers for gaussian experts, got categories, C(ok)"),
     "three values": (
         "g ~ x",
         {"family": "binomial"},
@@ -294,8 +307,8 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
         "family: expected one of gaussian, binomial, poisson, multinomial, got 'gamma'",
     ),
     "weights": ("y ~ x", {"weights": "zz"}, f"weights: expected columns among {NAMES}, got zz"),
-    "weights of text": ("y ~ x", {"weights": "g"}, "weights: expected numbers in column g, got text ('a')"),
-    "offset of text": ("y ~ x", {"offset": "g"}, "offset: expected numbers in column g, got text ('a')"),
+    "weights of text": ("y ~ x", {"weights": "g"}, "weights: expected numbers in column g, got text, 'a' (row 0)"),
+    "offset of text": ("y ~ x", {"offset": "g"}, "offset: expected numbers in column g, got text, 'a' (row 0)"),
     "weights' length": (
         "y ~ x",
         {"weights": [1.0]},

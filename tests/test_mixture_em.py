@@ -93,15 +93,13 @@ def test_the_likelihood_never_falls(case: tuple[Problem, int]) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("k", [2, 3])
 def test_the_run_contracts_as_predicted(family: str, k: int, gate: str) -> None:
-    penalty = None
-    for seed in range(40, 60):
-        problem = draw(family, k, 900, seed, strength=2.0)
-        try:
-            trace = run(problem, 3, penalty=penalty, tolerance=1e-11, max_iterations=3000)
-        except mt.MoeTheoryError:
-            continue
-        if trace.reason == "converged" and trace.iterations > 12:
-            break
+    # Draws on which EM converges to an interior maximum in some hundred iterations: on others λ is so near 1 that it
+    # takes thousands, or an expert degenerates.
+    problem = (
+        draw(family, k, 400, 56, strength=6.0) if family == "multinomial" else draw(family, k, 600, 47, strength=3.0)
+    )
+    trace = run(problem, 3, tolerance=1e-11, max_iterations=3000)
+    assert trace.reason == "converged" and trace.iterations > 12
     predicted, measured = mt.predict_rate(problem.model, problem.law, trace.last), mt.measure_rate(trace)
     assert 0.05 < predicted.lambda_max < 1
     assert abs(measured.iterates - predicted.lambda_max) < 3 * measured.iterates_error + 1e-6

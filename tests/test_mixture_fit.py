@@ -30,7 +30,7 @@ def total(fit: mt.MixtureFit, vector: np.ndarray) -> float:
     """Σ weight log p(y|x) at the learnt entries, by the public predictions only."""
     from dataclasses import replace
 
-    moved = replace(fit, theta=fit.problem.model.filled(vector, fit.theta.shape[1]))
+    moved = replace(fit, local=fit.problem.units.project(fit.problem.model.filled(vector, fit.theta.shape[1])))
     weight = np.broadcast_to(fit.problem.law.weight, fit.problem.law.y.shape) * fit.problem.rows
     return float(weight @ moved.log_density())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,10 @@ from models import CASES, Case, by_id
 
 import moe_theory as mt
 from moe_theory.errors import InputError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+from measured_rates import judge, of_declared
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "rates.json").read_text())
 MODELS = {"symmetric-linear": mt.symmetric_linear(), "symmetric-logistic": mt.symmetric_logistic()}
@@ -195,3 +201,73 @@ def test_a_run_that_starts_at_its_end_has_no_rate() -> None:
     best = mt.run(mt.EM(case.model), data, case.truth, tolerance=1e-13).last
     with pytest.raises(InputError, match=r"^trace: expected at least"):
         mt.measure_rate(mt.run(mt.EM(case.model), data, best))
+
+
+def linear_trace(lengths: np.ndarray, directions: np.ndarray) -> mt.Trace:
+    """A made run whose steps have these lengths, (T,), and directions, (T, 2), on L = |θ|²/2."""
+    case = by_id("balanced").narrow(2)
+    short = mt.run(mt.EM(case.model), case.sample(50), case.near, max_iterations=1, divergences=False)
+    steps = lengths[:, None] * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    # What is left of the way goes on at the last ratio.
+    ratio = min(lengths[-1] / lengths[-2], 0.9)
+    left = np.vstack([np.cumsum(steps[::-1], axis=0)[::-1], np.zeros(2)]) + steps[-1] * ratio / (1 - ratio)
+    thetas = -left[:, None]
+    return replace(
+        short,
+        local=thetas,
+        gradient=thetas,
+        objective=np.sum(thetas**2, axis=(1, 2)) / 2,
+        metric=np.eye(2),
+    )
+
+
+def test_a_plateau_that_the_run_has_left_is_not_its_rate() -> None:
+    """Thirty steps that shrink by 0.99, then the end at 0.1: the end's rate, or none while the plateau lasts."""
+    directions = np.tile([1.0, 0.5], (45, 1))
+    lengths = np.append(0.99 ** np.arange(33), 0.7 * 0.1 ** np.arange(12))[:45]
+    trace = linear_trace(lengths, directions)
+    found = mt.measure_rate(trace)
+    assert abs(found.iterates - 0.1) <= found.iterates_error < 1e-2 and found.at > 33
+    assert abs(found.gap - 0.01) <= found.gap_error
+    on_it = linear_trace(lengths[:30], directions[:30])
+    with pytest.raises(InputError, match=r"^trace: expected steps that fell 10 times or more at one rate .* got 1\.3"):
+        mt.measure_rate(on_it)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        (1e-3 * 1.05 ** np.arange(60), r"^trace: expected steps that fell 10 times or more"),
+        (1.0 / np.arange(1, 60), r"^trace: expected steps that f"),
+    ],
+    ids=["growing", "sublinear"],
+)
+def test_runs_that_do_not_end_at_one_rate_are_refused(lengths: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        mt.measure_rate(linear_trace(lengths, np.ones((len(lengths), 2))))
+
+
+def test_a_superlinear_end_has_rate_0() -> None:
+    found = mt.measure_rate(linear_trace(0.1 ** (1.5 ** np.arange(8)), np.ones((8, 2))))
+    assert 0 <= found.iterates <= found.iterates_error < 0.1
+
+
+def test_close_eigenvalues_widen_the_error() -> None:
+    """0.80 and 0.79, the larger with a small share: what is read lies between, and says how far it may be off."""
+    t = np.arange(60)
+    steps = np.stack([0.1 * 0.80**t, 0.79**t], axis=1)
+    found = mt.measure_rate(linear_trace(np.linalg.norm(steps, axis=1), steps))
+    assert abs(found.iterates - 0.8) <= found.iterates_error < 1e-2
+
+
+def test_measured_rates_of_random_problems_lie_within_their_errors() -> None:
+    """A part of benchmarks/measured_rates.py, whose 1,000 problems take minutes."""
+    outcomes = []
+    for number in range(12):
+        rng = np.random.default_rng([11, number])
+        name = ("linear-experts", "offset", "symmetric-linear")[number % 3]
+        limit = int(rng.integers(5, 60)) if number % 4 == 0 else 0
+        outcomes.append(judge(number, of_declared(name, rng, limit)))
+    measured = [o for o in outcomes if o.judged and np.isfinite(o.measured)]
+    assert len(measured) >= 6 and not [o for o in measured if o.disagrees or o.gap_disagrees]
+    assert all(0 <= o.measured < 1 and o.error < 0.1 for o in measured)

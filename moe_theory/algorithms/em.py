@@ -7,6 +7,7 @@ import numpy as np
 from moe_theory.algorithms.base import Algorithm
 from moe_theory.algorithms.degenerate import saturation
 from moe_theory.algorithms.maximise import maximise
+from moe_theory.algorithms.rounding import rounding
 from moe_theory.algorithms.softmax_step import Memory, saturated
 from moe_theory.errors import DegenerateError
 from moe_theory.evaluation import SoftmaxEvaluation
@@ -90,4 +91,6 @@ class GeneralisedEM(Algorithm):
                 return trial
             fraction /= 2
             if fraction < 1e-10:
+                if self.evaluate(full, law).objective <= at.objective + rounding(self, theta, law).objective:
+                    return full
                 raise DegenerateError(f"{self.model.name}: no part of the Newton step decreases L")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -36,6 +36,11 @@ class Fit:
     starts: tuple[str, ...]
     failures: tuple[str, ...]
     finalists: tuple[Trace, ...]
+
+    def told(self, tell: Callable[[Trace], Trace]) -> Fit:
+        """The same with every run as `tell` tells it."""
+        all_ = lambda runs: tuple(map(tell, runs))
+        return replace(self, best=tell(self.best), traces=all_(self.traces), finalists=all_(self.finalists))
 
     def __repr__(self) -> str:
         return f"<Fit: best of {len(self.traces)} runs, {self.best!r}>"

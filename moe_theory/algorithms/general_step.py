@@ -8,7 +8,8 @@ import numpy as np
 
 from moe_theory.algorithms.newton import Ask, Solution, drive, newton
 from moe_theory.complete import complete_kernels
-from moe_theory.errors import DegenerateError
+from moe_theory.errors import DegenerateError, NotFiniteError
+from moe_theory.evaluation.finite import not_finite
 from moe_theory.evaluation.general import q_derivatives
 from moe_theory.laws.rows import Law
 from moe_theory.model import Model
@@ -73,9 +74,12 @@ class _Group:
 
         def answer(asked: dict[int, Ask]) -> dict[int, Array]:
             gradient, hessian = self._derivatives(at(asked[0].point), own)
+            if asked[0].what == "hessian":
+                self._refuse(hessian, at(asked[0].point))
             return {0: hessian if asked[0].what == "hessian" else gradient}
 
         gradient, hessian = self._derivatives(theta, own)
+        self._refuse(hessian, theta)
         scale = np.sqrt(np.maximum(np.diagonal(hessian), 1e-300))
         if np.linalg.eigvalsh(hessian / np.outer(scale, scale))[0] < LEAST:
             raise DegenerateError(
@@ -86,8 +90,14 @@ class _Group:
         solution: Solution = drive({0: newton(vector[own], gradient, hessian, name)}, answer)[0]
         return at(solution.point), solution.residual
 
+    def _refuse(self, hessian: Array, theta: Array) -> None:
+        """NotFiniteError if an M-step cannot be made of these numbers."""
+        if not np.isfinite(hessian).all():
+            what = not_finite(self.model, self.law, theta) or "a sum over the rows is not finite"
+            raise NotFiniteError(f"the M-step of {self.model.name}: {what}")
+
     def _derivatives(self, theta: Array, own: Array) -> tuple[Array, Array]:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             _, slope, curvature = q_derivatives(self.model, self.law, theta, self.responsibilities)
         return self.model.free(slope)[own], curvature[np.ix_(own, own)]
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from moe_theory.algorithms.base import Algorithm
 from moe_theory.algorithms.maximise import complete_gradient
+from moe_theory.algorithms.rounding import rounding
 from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Penalty
 from moe_theory.laws.rows import Law
@@ -51,14 +52,16 @@ class GradientDescent(Algorithm):
         if self.step_size is not None:
             self._move = self.momentum * self._move - self.step_size * g
             return theta + self._move
-        here, slope, step = at.objective, float(np.sum(g * g)), 2 * self._trial
-        slack = law.accuracy * (1 + abs(here))
-        while self.evaluate(theta - step * g, law).objective > here - step * slope / 4 + slack:
-            step /= 2
-            if step < 1e-16:
-                raise DegenerateError("backtracking found no step that decreases L")
-        self._trial = step
-        return theta - step * g
+        here, slope, first = at.objective, float(np.sum(g * g)), 2 * self._trial
+        slacks = (lambda: law.accuracy * (1 + abs(here)), lambda: rounding(self, theta, law).objective)
+        for slack in (own() for own in slacks):
+            step = first
+            while step >= 1e-16:
+                if self.evaluate(theta - step * g, law).objective <= here - step * slope / 4 + slack:
+                    self._trial = step
+                    return theta - step * g
+                step /= 2
+        raise DegenerateError("backtracking found no step that decreases L")
 
 
 class GradientEM(Algorithm):

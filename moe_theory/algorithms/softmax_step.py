@@ -29,6 +29,7 @@ from moe_theory.algorithms.newton import (
     newton_cg,
 )
 from moe_theory.errors import DegenerateError, SingularError
+from moe_theory.evaluation.curvature import repeated
 from moe_theory.evaluation.softmax import Part, SoftmaxEvaluation
 from moe_theory.evaluation.softmax_kernels import (
     assembled,
@@ -169,8 +170,8 @@ def _normal_experts(model: Model, law: Law, at: SoftmaxEvaluation, parts: tuple[
     for _ in range(SWEEPS):
         moves, squares = [], []
         for z, (part, gram, slope) in enumerate(zip(parts, grams, slopes, strict=True)):
-            ridge = variance[z] * part.ridge.ravel()
-            move = _least_squares(model, law, at, z, gram + np.diag(ridge), slope + ridge * part.point.ravel())
+            ridge = variance[z] * part.ridge
+            move = _least_squares(model, law, at, z, gram + ridge, slope + ridge @ part.point.ravel())
             moves.append(move)
             squares.append(at.squares[z] + 2 * slope @ move + move @ gram @ move)
         fresh = np.sum(squares) / np.sum(at.mass) if s.common_sigma else np.array(squares) / at.mass
@@ -272,11 +273,13 @@ class _Passes:
 
     def _completed(self, i: int, ask: Ask, value: Array) -> Array:
         part = self.at.parts[i]
-        ridge = part.ridge.ravel()
+        ridged = lambda v: (v.reshape(part.point.shape) @ part.ridge).ravel()
         if ask.what == "hessian":
-            return (value if i < self.offset else assembled(value, *part.point.shape)) + np.diag(ridge)
+            return (value if i < self.offset else assembled(value, *part.point.shape)) + repeated(
+                part.ridge, part.point.size
+            )
         if ask.what == "product":
-            return value.ravel() + ridge * np.asarray(ask.vector)
+            return value.ravel() + ridged(np.asarray(ask.vector))
         if i < self.offset:
             value = value - self.at.target
-        return value.ravel() + ridge * ask.point
+        return value.ravel() + ridged(ask.point)

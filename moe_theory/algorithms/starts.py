@@ -23,6 +23,7 @@ from moe_theory.sums import average, outer, predictors
 from moe_theory.validation import Array, real_array
 
 SAMPLED = 20_000  # rows of a large table that k-means looks at
+CONSTANT = 1e-14  # of its mean: a standard deviation below which a column is constant but for rounding
 SOFT = 0.1  # share of a row's responsibility that a cluster leaves to the others: else its gate could separate them
 
 
@@ -150,15 +151,14 @@ class _Standardised:
     def __init__(self, model: Model, data: Finite) -> None:
         zero = np.zeros((len(model.predictors), data.dimension)) if model.design is None else model.design.template
         self.rows = data.rows(model, zero)
-        first = square = np.zeros(data.dimension + 1)
-        count = 0
-        for block in self.rows:
-            part = np.vstack([block.x, block.y])[:, counted(block)]
-            count += part.shape[1]
-            first, square = first + np.sum(part, axis=1), square + np.sum(part**2, axis=1)
-        mean = first / count
-        spread = np.sqrt(np.maximum(square / count - mean**2, 0.0))
-        self.kept = spread > 1e-9 * np.abs(mean)
+        part = lambda block: np.vstack([block.x, block.y])[:, counted(block)]
+        count = sum(part(block).shape[1] for block in self.rows)
+        mean = np.sum([np.sum(part(block) / count, axis=1) for block in self.rows], axis=0)
+        # What is left of it is the mean's own rounding.
+        mean = mean + np.sum([np.sum((part(block) - mean[:, None]) / count, axis=1) for block in self.rows], axis=0)
+        apart = [np.sum((part(block) - mean[:, None]) ** 2 / count, axis=1) for block in self.rows]
+        spread = np.sqrt(np.sum(apart, axis=0))
+        self.kept = spread > CONSTANT * np.abs(mean)
         self.mean, self.spread = mean[self.kept, None], spread[self.kept, None]
         self.count = int(np.sum(self.kept))
 

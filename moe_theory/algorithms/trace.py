@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_theory.algorithms.base import Algorithm
-from moe_theory.errors import DegenerateError
+from moe_theory.algorithms.rounding import rounding
+from moe_theory.errors import DegenerateError, NotFiniteError
+from moe_theory.evaluation.finite import not_finite
 from moe_theory.laws.rows import Coordinates, Law, tally
 from moe_theory.model import Model
 from moe_theory.operators import kl
@@ -25,6 +27,16 @@ ROUNDING, STALLED = (
 Reason = Literal["converged", "max_iterations", "decreased", "nonfinite", "degenerate"]
 
 
+class Chart(Protocol):
+    """An affine change of parameters."""
+
+    def lift(self, local: Array) -> Array:
+        """θ, (m, d), of one in the coordinates of a run, (m, q)."""
+
+    def project(self, theta: Array) -> Array:
+        """The other way."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """Iterates 0 … T of a run and what was measured there.
@@ -35,8 +47,8 @@ class Trace:
     enough (`SoftmaxEvaluation.dual_norm`), exact where the run has converged. divergence: B_A(θ_t‖θ_{t+1}) = E
     KL(p_{t+1}‖p_t), (T,), empty if not asked for. reason: converged (gradient norm below the tolerance, or at
     rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
-    nonfinite, degenerate (a step that has no solution; `message` says which). metric: ∇²A at the last iterate, (m q,
-    m q), or (p, p) on the learnt entries. passes: over the law's rows until each iterate was known with L and ∇L
+    nonfinite (`message` says what, and at which row), degenerate (a step that has no solution; `message` says which).
+    metric: ∇²A at the last iterate, (m q, m q), or (p, p) on the learnt entries. passes: over the law's rows until each iterate was known with L and ∇L
     there, (T+1,); those for divergences and the stopping test, and L where no step needs it, are not counted.
     seconds: that took, (T+1,). accuracy: of the law. inner_residual: each M-step's Newton decrement over its aim,
     (T,), not a number where an algorithm has none. label, rows: where it is degenerate; bounded: whether the
@@ -54,7 +66,7 @@ class Trace:
     reason: Reason
     message: str
     metric: Array
-    coordinates: Coordinates | None
+    coordinates: Chart | None
     accuracy: float
     inner_residual: Array
     label: int | None = None
@@ -93,7 +105,10 @@ class Trace:
         """L(θ_t) - L(limit), (T+1,), for a fixed point `limit`, (m, d), in the user's coordinates; as accurate as
         `decrease`. (From the last iterate to the limit it is half the gradient there times the way.)"""
         point = np.asarray(limit, dtype=float)
-        local = point if self.coordinates is None else self.coordinates.project(point)
+        return self.local_gaps(point if self.coordinates is None else self.coordinates.project(point))
+
+    def local_gaps(self, local: Array) -> Array:
+        """The same for a fixed point in the coordinates of the run, (m, q)."""
         rest = float(np.sum(self.gradient[-1] * (self.local[-1] - local))) / 2
         return rest + np.append(np.cumsum(self.decrease[::-1])[::-1], 0.0)
 
@@ -104,6 +119,11 @@ class Trace:
     @property
     def converged(self) -> bool:
         return self.reason == "converged"
+
+
+def _is_stalled(norms: list[float]) -> bool:
+    """Whether the gradient norm has not fallen for long."""
+    return len(norms) > STALLED and min(norms[-STALLED:]) >= min(norms[:-STALLED])
 
 
 def run(
@@ -128,7 +148,7 @@ def run(
     algorithm = algorithm.localised(local_model)
     theta = theta if coordinates is None else coordinates.project(theta)
     # What explodes is a reason to stop, not a warning.
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return _iterate(algorithm, model, law, coordinates, theta, limit, tolerance, divergences, callback)
 
 
@@ -166,8 +186,14 @@ def _iterate(
             lower, norm = norm / short, at.dual_norm(local_model, law, algorithm.held, exact=True)
             short = max(1.0, norm / lower) if lower > 0 else 1.0
         norms.append(norm)
-        if not np.isfinite(at.objective):
-            reason, message = "nonfinite", "L is not finite at the start"
+        lost = None
+        if not (np.isfinite(at.objective) and np.isfinite(at.gradient).all()):
+            lost = not_finite(local_model, law, theta) or "a sum over the rows is not finite"
+        elif not np.isfinite(norm):
+            lost = not_finite(local_model, law, theta)
+        if lost is not None:
+            where = "at the start" if len(thetas) == 1 else f"at iteration {len(thetas) - 1}"
+            reason, message = "nonfinite", f"{where} {lost}"
         elif not np.isfinite(norms[-1]):
             error = algorithm.unattained(theta, law)
             if error is None or not error.bounded or len(norms) > 1:  # at a start, EM can hold what is at its bound
@@ -176,11 +202,13 @@ def _iterate(
                 message, label, rows = str(error), error.label, error.rows
         elif norms[-1] <= tolerance:
             reason = "converged"
-        elif norms[-1] <= ROUNDING and len(norms) > STALLED and min(norms[-STALLED:]) >= min(norms[:-STALLED]):
+        elif _is_stalled(norms) and (
+            norms[-1] <= ROUNDING or (len(norms) % STALLED == 0 and norms[-1] <= rounding(algorithm, theta, law).norm)
+        ):
             reason, message = "converged", f"to rounding: the gradient norm stays above {min(norms):.1e}"
         if reason != "max_iterations" or len(thetas) > limit:
-            error = algorithm.unattained(theta, law)
-            if error is not None and reason in ("converged", "max_iterations"):
+            error = algorithm.unattained(theta, law) if reason in ("converged", "max_iterations") else None
+            if error is not None:
                 message, label, rows = str(error), error.label, error.rows
                 reason = "degenerate" if reason == "converged" else reason
             break
@@ -191,6 +219,14 @@ def _iterate(
             if np.isfinite(theta).all():
                 at = algorithm.evaluate(theta, law)
             elapsed = time.perf_counter() - clock if own is None else elapsed
+        except NotFiniteError as error:
+            reason, message = "nonfinite", str(error)
+            break
+        except np.linalg.LinAlgError as error:
+            lost = not_finite(local_model, law, theta)
+            reason = "degenerate" if lost is None else "nonfinite"
+            message = lost or f"a linear system of the step is singular to rounding ({error})"
+            break
         except DegenerateError as error:
             reason, message, label, rows = "degenerate", str(error), error.label, error.rows
             bounded = error.bounded
@@ -198,10 +234,11 @@ def _iterate(
         passes.append(passes[-1] + (tally.passes - begun if own is None else own))
         inner.append(float(getattr(algorithm, "inner_residual", np.nan)))
         if not np.isfinite(theta).all():
-            reason, message = "nonfinite", "the step is not finite"
+            reason, message = "nonfinite", f"the step is not finite: {not_finite(local_model, law, theta)}"
             break
         if not (np.isfinite(at.objective) and np.isfinite(at.gradient).all()):
-            reason, message = "nonfinite", "L is not finite at the next iterate"
+            lost = not_finite(local_model, law, theta) or "a sum over the rows is not finite"
+            reason, message = "nonfinite", f"at the next iterate {lost}"
             break
         if divergences:
             divergence.append(kl(local_model, law, theta, thetas[-1]))
@@ -211,10 +248,16 @@ def _iterate(
         seconds.append(seconds[-1] + elapsed)
         if callback is not None:
             callback(len(thetas) - 1, at.objective)
-        if algorithm.monotone and objective[-1] > objective[-2] + 100 * law.accuracy * (1 + abs(objective[-2])):
+        rise = objective[-1] - objective[-2]
+        if (
+            algorithm.monotone
+            and rise > 100 * law.accuracy * (1 + abs(objective[-2]))
+            # Where L is the little that is left of large summands, that is not its rounding.
+            and rise > rounding(algorithm, theta, law).objective
+        ):
             reason, message = (
                 "decreased",
-                f"L rose by {objective[-1] - objective[-2]:.3g} at iteration {len(thetas) - 1}",
+                f"L rose by {rise:.3g} at iteration {len(thetas) - 1}",
             )
             last = at
             norms.append(at.dual_norm(local_model, law, algorithm.held))

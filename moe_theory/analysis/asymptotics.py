@@ -74,7 +74,7 @@ def low_information(model: Model) -> LowInformation:
     beta, _ = _two_predictors(model)
     at_zero = [exact_form(s).subs(beta, 0) for s in theory.score]
     slope = [exact_form(s).diff(beta).subs(beta, 0) * beta for s in theory.score]
-    values = model.response.values or (RESPONSE,)
+    values = model.response.exact or (RESPONSE,)
     if not prove_zero([at_zero[1].subs(RESPONSE, y) for y in values]).proved:
         raise InputError(f"model: expected labels that tell nothing at β = 0, {model.name!r} has others")
 
@@ -153,7 +153,7 @@ def strip_density(model: Model) -> tuple[sp.Expr, sp.Expr]:
     theory, (u, v) = derive(model), _two_predictors(model)
     derived = theory.density * theory.missing_information[1, 1]
     if model.response.values:
-        summed = sp.Add(*(derived.subs(RESPONSE, y) for y in model.response.values))
+        summed = sp.Add(*(derived.subs(RESPONSE, y) for y in model.response.exact))
         return summed, 1 / (2 * (sp.cosh(u) + sp.cosh(v)))
     y = RESPONSE
     normal = sp.exp(-(y**2 + u**2) / 2) / sp.sqrt(2 * sp.pi)

@@ -98,18 +98,21 @@ def standard_error(model: Model, law: MonteCarlo, theta: Array, m: MissingInform
 
 
 EPSILON = 4e-16
-LOOK_BACK = 4  # successive changes of an estimate that its error is judged by
-GAP_CAUTION = (
-    10  # close eigenvalues hide in one sequence of numbers; empirical: 3 did not cover, see tests/test_rates.py
-)
+COARSE = 1e-2  # relative rounding of a step from which on its direction says nothing
+RANKS = (1, 2, 3, 4)  # of Ritz values; more than one tell close eigenvalues apart
+LOOK_BACK = 3  # successive changes of a reading that its error is judged by
+DECADE = 10  # by which the steps must have fallen while the readings agreed: on a plateau they do not
+USEFUL = 0.1  # error of a rate from which on it is none
+GAP_CAUTION = 10  # close eigenvalues hide in one sequence of numbers; empirical, see benchmarks/measured_rates.py
+TOO_FEW = "trace: expected at least eight iterates above rounding to measure a rate"
 
 
 @dataclass(frozen=True)
 class RateMeasurement:
-    """EM's contraction on a run, near its end but above the rounding of the iterates.
+    """EM's contraction on a run, at its end but above the rounding of the iterates.
 
-    iterates: of successive steps δ_t, as a Rayleigh–Ritz value in the metric ∇²A, in which M is self-adjoint. gap: of
-    successive decreases of L, to compare with lambda_max². iterates_error, gap_error: estimates, not
+    iterates: of successive steps δ_t, as a Rayleigh–Ritz value in the metric ∇²A, in which M is self-adjoint; in [0,
+    1). gap: of successive decreases of L, to compare with lambda_max². iterates_error, gap_error: estimates, not
     bounds, of what they are off by. at: the iteration the first was read at.
     """
 
@@ -125,73 +128,139 @@ class RateMeasurement:
 
 
 def measure_rate(trace: Trace) -> RateMeasurement:
-    """Contraction of iterates and gap measured on a trace; InputError if it has too few steps above rounding."""
-    steps = np.diff(trace.learnt, axis=0)
-    size = float(np.sqrt(trace.learnt[-1] @ trace.metric @ trace.learnt[-1]))
-    # Rows of steps @ factor have Euclidean the length that steps have in the metric.
-    candidates = [
-        _ritz_values(steps @ np.linalg.cholesky(trace.metric), EPSILON * (1 + size), rank, 2) for rank in (1, 2, 3, 4)
-    ]
-    iterates, iterates_error, at = _best_limit(candidates)
-    # Delay-embedded, the decreases of L evolve linearly with the squares of M's eigenvalues.
-    falls = trace.decrease
-    floor = EPSILON * (1 + size) * np.abs(np.sqrt(np.abs(falls)))
-    usable = int(np.argmin(np.append(falls > 1e3 * floor, False)))
-    embedded = np.stack([falls[i : max(usable - 2, 0) + i] / iterates ** (2 * i) for i in range(3)], axis=1)
-    candidates = [_ritz_values(embedded, 0.0, rank, 0) for rank in (1, 2, 3)]
-    gap, gap_error, _ = _best_limit(candidates)
-    return RateMeasurement(iterates, iterates_error + trace.accuracy, gap, GAP_CAUTION * gap_error + trace.accuracy, at)
+    """Contraction of iterates and gap in the linear regime that a run ends with.
 
+    Near a fixed point δ_{t+1} = M δ_t + O(‖δ_t‖²). Every t gives a reading of M's largest eigenvalue with an estimate
+    of its error. Readings are taken from the last steps above rounding, then further back as long as all agree within
+    their errors; the one with the least error counts. A plateau that the run has left agrees with nothing after it.
 
-def _ritz_values(steps: Array, noise: float, rank: int, spare: int) -> tuple[Array, Array]:
-    """(estimate, rounding) at each t, given the noise in a step: the largest Ritz value of M on the `rank` leading
-    directions of the last rank + spare steps, from the step that each is mapped to.
-
-    steps: (T, m q), in coordinates orthonormal in the metric. Rank 1 is the Rayleigh quotient; more resolve eigenvalues
-    close to the largest (dynamic mode decomposition).
+    Raises InputError, with the reason, where there are too few steps, where they have not fallen tenfold while the
+    readings agreed (a plateau that the run has not left, a run cut short), where they do not contract, where the error
+    is above 0.1 or reaches 1, and where ∇²A is singular at the last iterate.
     """
-    window = rank + (spare if rank > 1 else 0)
-    estimates, errors = np.full(len(steps), np.nan), np.full(len(steps), np.inf)
-    lengths = np.linalg.norm(steps, axis=1)
-    if rank > steps.shape[1]:
-        return estimates, errors
-    for t in range(window, len(steps)):
-        before = slice(t - window, t)
-        if np.min(lengths[before]) <= 0:
-            continue
-        # Each pair is scaled by the length of its first step, so that late steps count as much as early ones.
-        v = (steps[before] / lengths[before, None]).T
-        image = (steps[t - window + 1 : t + 1] / lengths[before, None]).T
-        u, s, w = np.linalg.svd(v, full_matrices=False)
-        if s[rank - 1] <= 1e-13:
-            continue
-        mapped = image @ w[:rank].T / s[:rank]
-        values, vectors = np.linalg.eig(u[:, :rank].T @ mapped)
-        top = int(np.argmax(values.real))
-        estimates[t] = values[top].real
-        errors[t] = np.linalg.norm((mapped - values[top] * u[:, :rank]) @ vectors[:, top]) + noise / lengths[t - 1]
-    return estimates, errors
+    if trace.iterations < 7:
+        raise InputError(TOO_FEW)
+    try:
+        factor = np.linalg.cholesky(trace.metric)
+    except np.linalg.LinAlgError as singular:
+        raise InputError("trace: expected a regular ∇²A at the last iterate to measure a rate") from singular
+    # Rows of steps @ factor have Euclidean the length that steps have in the metric.
+    steps = np.diff(trace.learnt, axis=0) @ factor
+    rounding = EPSILON * (1 + float(np.linalg.norm(trace.learnt[-1] @ factor)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        iterates = _at_the_end(steps, rounding / np.linalg.norm(steps, axis=1), RANKS, spare=2)
+        # Delay-embedded, the decreases of L evolve linearly with the squares of M's eigenvalues.
+        falls = trace.decrease
+        scale = max(iterates.value, 1e-3) ** 2
+        embedded = np.stack([falls[i : len(falls) - 2 + i] / scale**i for i in range(3)], axis=1)
+        # The fall is half the square of a step or more; the last of the three is the least.
+        gap = _at_the_end(embedded, 2 * rounding / np.sqrt(falls[2:]), RANKS[:3], spare=0)
+    if not iterates.fall >= DECADE:
+        raise InputError(
+            f"trace: expected steps that fell {DECADE} times or more at one rate before the run's end, got"
+            f" {iterates.fall:.3g} times at {iterates}"
+        )
+    error, gap_error = iterates.error + trace.accuracy, GAP_CAUTION * gap.error + trace.accuracy
+    if not iterates.value < 1 or iterates.value < -error:
+        raise InputError(f"trace: expected steps that contract at the run's end, got a ratio of {iterates}")
+    if error > USEFUL or iterates.value + error > 1 or gap_error > 2 * USEFUL:
+        raise InputError(f"trace: expected steps that fall at one rate at the run's end, got {iterates}, gap {gap}")
+    return RateMeasurement(max(iterates.value, 0.0), error, min(max(gap.value, 0.0), 1.0), gap_error, iterates.at)
 
 
-def _best_limit(candidates: list[tuple[Array, Array]]) -> tuple[float, float, int]:
-    """(value, error, t) with the least error, over candidates of rising rank.
+@dataclass(frozen=True)
+class _Reading:
+    """A contraction, an estimate of its error, where it was read, and by how many times the steps fell while readings
+    agreed with it."""
+
+    value: float
+    error: float
+    at: int
+    fall: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} ± {self.error:.1g}"
+
+
+def _at_the_end(steps: Array, rounding: Array, ranks: tuple[int, ...], spare: int) -> _Reading:
+    """The best of the readings that agree with those of the last decade of lengths.
+
+    steps: (T, p), each a linear image of the one before it, nearly. rounding: (T,), relative, of their directions.
+    """
+    usable = int(np.argmin(np.append(rounding < COARSE, False)))
+    if usable <= LOOK_BACK + 1:
+        raise InputError(TOO_FEW)
+    steps, lengths = steps[:usable], np.linalg.norm(steps[:usable], axis=1)
+    values, errors = _readings(steps, rounding[:usable], ranks, spare)
+    first = int(np.argmax(lengths <= DECADE * lengths.min()))
+    best = first + int(np.argmin(errors[first:]))
+    if not np.isfinite(errors[best]):
+        raise InputError(TOO_FEW)
+    low, high, start = values[best] - errors[best], values[best] + errors[best], best
+    while start > 0 and np.isfinite(errors[start - 1]):
+        before, error = values[start - 1], errors[start - 1]
+        if before - error > high or before + error < low:
+            break
+        low, high, start = max(low, before - error), min(high, before + error), start - 1
+        best = start if error < errors[best] else best
+    return _Reading(float(values[best]), float(errors[best]), best, float(lengths[start - 1] / lengths[-1]))
+
+
+def _readings(steps: Array, rounding: Array, ranks: tuple[int, ...], spare: int) -> tuple[Array, Array]:
+    """(value, error) at every t, (T,) each: of all ranks that with the least error.
 
     The error is an estimate, not a bound: the largest of the last changes, summed up as if they went on falling as they
-    did (at best at the root of the measured rate, as the gap's nonlinear terms do), and of the difference to the rank
-    below (which says what a further eigenvalue may still change), plus the candidate's own residual and rounding.
+    did (at best at the root of the measured rate, as the gap's nonlinear terms do), or the difference to the rank below
+    (which says what a further eigenvalue may still change), plus the value's own residual and rounding.
     """
-    best = (np.inf, np.nan, 0)
-    for rank, (values, own) in enumerate(candidates):
-        other = candidates[rank - 1 if rank else min(1, len(candidates) - 1)][0]
-        change, apart = np.abs(np.diff(values, prepend=np.nan)), np.abs(values - other)
-        for t in range(LOOK_BACK, len(values)):
-            last = change[t - LOOK_BACK + 1 : t + 1]
-            fall = (last[-1] / last[0]) ** (1 / (LOOK_BACK - 1)) if last[0] > 0 else np.inf
-            slowest = min(float(np.sqrt(abs(values[t]))), 0.9999)
-            ratio = float(np.clip(fall if fall < 1 else 0.0, slowest, 0.9999))
-            error = max(float(np.max(last)) / (1 - ratio), float(apart[t])) + float(own[t])
-            if error < best[0]:
-                best = (error, float(values[t]), t)
-    if not np.isfinite(best[0]):
-        raise InputError("trace: expected at least eight iterates above rounding to measure a rate")
-    return best[1], best[0], best[2]
+    found = [_ritz_values(steps, rounding, rank, rank + spare * (rank > 1)) for rank in ranks]
+    values, errors = np.full(len(steps), np.nan), np.full(len(steps), np.inf)
+    for i, (value, own) in enumerate(found):
+        apart = np.nan_to_num(np.abs(value - found[i - 1 if i else min(1, len(found) - 1)][0]))
+        change = np.abs(np.diff(value, prepend=np.nan))
+        last = np.lib.stride_tricks.sliding_window_view(change, LOOK_BACK)
+        pad = np.full(LOOK_BACK - 1, np.nan)
+        largest, fall = (np.append(pad, v) for v in (np.max(last, axis=1), last[:, -1] / last[:, 0]))
+        fall = fall ** (1 / (LOOK_BACK - 1))
+        slowest = np.minimum(np.sqrt(np.abs(value)), 0.9999)
+        ratio = np.clip(np.where(fall < 1, fall, 0.0), slowest, 0.9999)
+        error = np.maximum(largest / (1 - ratio), apart) + own
+        better = error < errors
+        values[better], errors[better] = value[better], error[better]
+    return values, errors
+
+
+AT_ONCE = 1 << 22  # numbers in memory
+
+
+def _ritz_values(steps: Array, rounding: Array, rank: int, window: int) -> tuple[Array, Array]:
+    """(value, its residual and rounding) at each t, (T,): the largest Ritz value of M on the `rank` leading directions
+    of the last `window` steps, from the step that each is mapped to; not a number where there are too few.
+
+    steps: (T, p), in coordinates orthonormal in the metric. Rank 1 is the Rayleigh quotient; more resolve eigenvalues
+    close to the largest (dynamic mode decomposition).
+    """
+    count, p = steps.shape
+    values, errors = np.full(count, np.nan), np.full(count, np.inf)
+    if rank > p or count <= window:
+        return values, errors
+    lengths = np.linalg.norm(steps, axis=1)
+    at_once = max(1, AT_ONCE // (p * window))
+    for first in range(window, count, at_once):
+        t = np.arange(first, min(count, first + at_once))
+        before = t[:, None] + np.arange(-window, 0)
+        # Each pair is scaled by the length of its first step, so that late steps count as much as early ones.
+        scale = lengths[before][:, None, :]
+        given, image = (np.swapaxes(steps[index], 1, 2) / scale for index in (before, before + 1))
+        u, s, w = np.linalg.svd(given, full_matrices=False)
+        told = s[:, rank - 1] > 1e-13
+        t, u, s, w, image = t[told], u[told][:, :, :rank], s[told][:, :rank], w[told][:, :rank], image[told]
+        mapped = image @ np.swapaxes(w, 1, 2) / s[:, None, :]
+        ritz, vectors = np.linalg.eig(np.swapaxes(u, 1, 2) @ mapped)
+        top = np.argmax(ritz.real, axis=1)[:, None]
+        value = np.take_along_axis(ritz, top, 1)
+        vector = np.take_along_axis(vectors, top[:, None, :], 2)
+        residual = ((mapped - value[:, None] * u) @ vector)[:, :, 0]
+        values[t] = value[:, 0].real
+        errors[t] = np.linalg.norm(residual, axis=1) + rounding[t - 1] / s[:, -1]
+    return values, errors

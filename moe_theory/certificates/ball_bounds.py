@@ -1,4 +1,7 @@
-"""σ, q = σ' and bounds on q along an interval, on balls: what one row contributes."""
+"""σ, q = σ' and bounds on q along an interval, on balls: what one row contributes.
+
+Every comparison here chooses between two bounds that are both valid, so that it may go either way where it cannot tell.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ def curvature_range(near: Any, far: Any) -> tuple[Any, Any]:
     """(a lower, an upper bound) of q'' on an interval of |t|, given exp(-|t|) at its ends, near >= far.
 
     q'' = q - 6q² rises from -1/8 at t = 0 to 1/24 where q = 1/12 and falls to 0: its least value is at an end, and its
-    largest is 1/24 unless the interval is on one side of that point.
+    largest is 1/24 unless the interval is on one side of that point; so it is where balls cannot tell the side.
     """
     q_near, q_far = near / (1 + near) ** 2, far / (1 + far) ** 2
     at_near, at_far = q_near * (1 - 6 * q_near), q_far * (1 - 6 * q_far)

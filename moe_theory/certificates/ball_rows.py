@@ -59,7 +59,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Rows:
-    """A data set, x (n, d), y (n,), weight a float or (n,), known coefficients (k, d), with its model's formulas."""
+    """A data set, x (n, d), y (n,), weight a float or (n,), known coefficients (k, d), with its model's formulas.
+
+    tell: called after each block of a pass. check: called often on the way; it may raise.
+    """
 
     x: Array
     y: Array
@@ -67,6 +70,7 @@ class Rows:
     known: Array
     formulas: Formulas
     tell: Callable[[], None] = field(default=lambda: None)
+    check: Callable[[], None] = field(default=lambda: None)
 
     @property
     def size(self) -> int:
@@ -79,10 +83,16 @@ class Rows:
         """Blocks."""
         return -(-len(self.y) // self.size)
 
+    def first(self) -> Rows:
+        """The first block's."""
+        weight = self.weight if isinstance(self.weight, float) else self.weight[: self.size]
+        return Rows(self.x[: self.size], self.y[: self.size], weight, self.known, self.formulas, check=self.check)
+
     def blocks(self) -> Iterator[Block]:
         """One pass over the rows."""
         compiled = self.formulas.compiled()
         for start in range(0, len(self.y), self.size):
+            self.check()
             here = slice(start, start + self.size)
             x = matrix(self.x[here])
             y = self.y[here].tolist()

@@ -208,7 +208,10 @@ def _summed(rows: Rows, coefficients: Callable[[Block, Sequence[tuple[Any, list[
             cubes = [times(times(slope, products[a, b]), delta[e]) for a, b, e in triples]
             cubes += [[kappa * v for v in weigh(column)] for (kappa, _), column in zip(scales, c.slopes, strict=True)]
             left += [times(x, cube) for cube in cubes for x in block.columns]
-        squares = [times(block.columns[i], block.columns[j]) for i, j in combinations_with_replacement(range(d), 2)]
+        squares = []
+        for i in range(d):
+            rows.check()
+            squares += [times(block.columns[i], block.columns[j]) for j in range(i, d)]
         product = arb_mat(left) * arb_mat(squares).transpose()
         total = product if total is None else total + product
     table = total.tolist()

@@ -2,6 +2,15 @@
 
 Floating point only guesses (a Cholesky factor, a number t); the guess is then an exact matrix or number in a statement
 that balls verify. Matrices stand for symmetric ones, whose entries they enclose.
+
+When a comparison cannot tell. Between balls `<`, `<=`, `>`, `>=` are true only if they hold for all their members:
+balls that overlap, an infinite radius and what is not a number (nan) make every one of them false, `not a <= b` is no
+`a > b`. So a proof asks for the relation that it needs and rejects without it, `if not norm <= bound`, and never for
+the absence of the opposite. A comparison that only chooses between two valid ways (`expit`, `curvature_range`, `above`,
+`below`) may go either way. `is_zero()` and `== 0` are true of the exact 0 only, `is_finite()` of no nan. `min`, `max`,
+`abs`, `sqrt`, `nonnegative_part` enclose every member's value, and give nan for nan and for a root of what may be < 0;
+Python's own min and max of balls compare, and keep their first argument where that cannot tell. Floats in statements
+are finite: JSON with others is rejected.
 """
 
 from __future__ import annotations
@@ -104,17 +113,21 @@ def stays_definite(
     along: Sequence[tuple[Any, Any]],
     rest: Callable[[], Iterable[Any]],
     radius: Any,
+    check: Callable[[], None] = lambda: None,
 ) -> bool:
     """True if base + Σ_k s_k T_k + Σ_j z_j R_j is positive definite for all |s_k| <= h_k and ‖z‖ <= radius.
 
     along: (h_k, T_k). rest: the R_j, made anew at each call. The first sum is affine, so that its corners decide; the
     second is at least -radius (S/(2t) + t/2), S = Σ R_j², for every t > 0, as ⟨u, Σ z_j R_j u⟩ <= radius √(u'Su) ‖u‖.
+    check: called before every term and corner; it may raise.
     """
     square = arb_mat(base.nrows(), base.nrows())
     for term in rest():
+        check()
         square = square + term * term
     none = all(v.is_zero() for v in square.entries())
     for signs in itertools.product((-1, 1), repeat=len(along)):
+        check()
         corner = base
         for sign, (h, term) in zip(signs, along, strict=True):
             corner = corner + term * (h * sign)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,30 @@ from typing import Any
 import numpy as np
 from flint import ctx
 
-from moe_theory.certificates.ball_formulas import Formulas, formulas_of
+from moe_theory.certificates.ball_formulas import Formulas
 from moe_theory.certificates.ball_rows import Rows
 from moe_theory.certificates.balls import BITS
-from moe_theory.certificates.contents import Rejected, Source, brief, opened, read_json, read_source, read_statement
+from moe_theory.certificates.contents import (
+    Rejected,
+    Source,
+    Statement,
+    brief,
+    opened,
+    quoted,
+    read_json,
+    read_source,
+    read_statement,
+)
+from moe_theory.certificates.limits import Cost, Deadline
 from moe_theory.certificates.proof import Proof
 from moe_theory.certificates.relations import check_relations
+from moe_theory.certificates.stated import formulas_of
+from moe_theory.datasets.reading import MISSING, Reading
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import InputError, MoeTheoryError
 from moe_theory.model import Model
-from moe_theory.validation import Array, real_array
+from moe_theory.printable import printable
+from moe_theory.validation import Array, positive_number, real_array
 from moe_theory.zoo import ZOO, by_name
 
 Progress = Callable[[int, int], None]  # (done, total), in blocks of rows
@@ -47,13 +61,15 @@ Progress = Callable[[int, int], None]  # (done, total), in blocks of rows
 @dataclass(frozen=True)
 class Checked:
     """valid: whether all of the certificate was proved. reason: else one line, which statement failed and how.
-    proved: (statement, value) in the order proved. seconds: what it took.
+    proved: (statement, value) in the order proved. seconds: what it took. cost: what it was expected to take, if that
+    was asked for and the proof began.
     """
 
     valid: bool
     reason: str
     proved: tuple[tuple[str, float], ...]
     seconds: float
+    cost: Cost | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -62,6 +78,7 @@ class Checked:
             "reason": self.reason,
             "proved": [{"statement": statement, "value": value} for statement, value in self.proved],
             "seconds": self.seconds,
+            "cost": None if self.cost is None else self.cost.to_dict(),
         }
 
 
@@ -75,54 +92,93 @@ class Table:
 
 
 def check(
-    certificate: Mapping[str, Any], data: Any, model: Model | None = None, progress: Progress | None = None
+    certificate: Mapping[str, Any],
+    data: Any,
+    model: Model | None = None,
+    progress: Progress | None = None,
+    time_limit: float | None = None,
+    announce: Callable[[Cost], None] | None = None,
 ) -> Checked:
     """Prove what `certificate` (its JSON object) says about `data`, or say what of it could not be proved.
 
     data: anything with x (n, d), y (n,) and weight, a float or (n,), e.g. `Data`; all taken as exact numbers. model: of
-    which the certificate speaks; by default the zoo's of that name. Raises InputError for what is no certificate of
-    this format, for arrays of wrong shape, and for a given model that is not flat with two labels.
+    which the certificate speaks; by default the zoo's of that name. time_limit: seconds, beyond which the certificate
+    is not valid but "not decided". announce: called with the cost before the proof begins. Raises InputError for what
+    is no certificate of this format, for arrays of wrong shape, and for a given model that is not flat with two labels.
     """
-    start = time.perf_counter()
-    proved: list[tuple[str, float]] = []
-    reason = ""
-    try:
-        with ctx.workprec(BITS):
-            _check(certificate, data, model, progress, proved)
-    except Rejected as rejection:
-        reason = " ".join(str(rejection).split())
-    return Checked(not reason, reason, tuple(proved), time.perf_counter() - start)
+    return _checked(certificate, data, model, progress, announce, _deadline(time_limit))
 
 
 def check_file(
-    certificate_path: str | Path, csv_path: str | Path, model: Model | None = None, progress: Progress | None = None
+    certificate_path: str | Path,
+    csv_path: str | Path,
+    model: Model | None = None,
+    progress: Progress | None = None,
+    time_limit: float | None = None,
+    announce: Callable[[Cost], None] | None = None,
+    *,
+    decimal: str = ".",
+    thousands: str = "",
+    missing: str | Sequence[str] = MISSING,
+    options: str = "",
 ) -> Checked:
-    """`check` for a certificate's file and the CSV file with its data; InputError also for files that are none."""
-    start = time.perf_counter()
+    """`check` for a certificate's file and the CSV file with its data; InputError also for files that are none.
+
+    decimal, thousands, missing: as `read_data` has them. options: what a command writes before its options' names.
+    """
+    deadline = _deadline(time_limit)
     certificate = read_json(certificate_path)
     try:
         source = read_source(opened(certificate))
     except Rejected as rejection:
-        return Checked(False, " ".join(str(rejection).split()), (), time.perf_counter() - start)
+        return Checked(False, _line(rejection), (), time.perf_counter() - deadline.start)
     if source.features is None or source.response is None:
         raise InputError(
             f"{certificate_path}: expected the names of features and response, which tell the columns; this certificate"
             " was made from arrays: use moe_theory.check(certificate, data) from Python"
         )
-    table = read_csv(csv_path)
+    table = read_csv(csv_path, Reading.of(decimal, thousands, missing, options))
     y = table.column(source.response)
     columns = [table.column(name) for name in source.features[source.intercept :]]
     x = np.column_stack([np.ones(len(y))] * source.intercept + columns)
-    return check(certificate, Table(x, y, 1.0 / len(y)), model, progress)
+    return _checked(certificate, Table(x, y, 1.0 / len(y)), model, progress, announce, deadline)
 
 
-def _check(
+def _deadline(time_limit: float | None) -> Deadline:
+    return Deadline() if time_limit is None else Deadline(positive_number("time_limit", time_limit))
+
+
+def _checked(
     certificate: Mapping[str, Any],
     data: Any,
     model: Model | None,
     progress: Progress | None,
-    proved: list[tuple[str, float]],
-) -> None:
+    announce: Callable[[Cost], None] | None,
+    deadline: Deadline,
+) -> Checked:
+    proved: list[tuple[str, float]] = []
+    cost, reason = None, ""
+    try:
+        with ctx.workprec(BITS):
+            statement, rows = _read(certificate, data, model)
+            deadline.check()
+            proof = Proof(statement, rows, proved, progress, deadline)
+            if announce is not None:
+                cost = proof.cost()
+                announce(cost)
+            proof.run()
+    except Rejected as rejection:
+        reason = _line(rejection)
+    return Checked(not reason, reason, tuple(proved), time.perf_counter() - deadline.start, cost)
+
+
+def _line(rejection: Rejected) -> str:
+    """The reason on one line that is safe to print."""
+    return printable(" ".join(str(rejection).split()))
+
+
+def _read(certificate: Mapping[str, Any], data: Any, model: Model | None) -> tuple[Statement, Rows]:
+    """What is to be proved about which rows, all of it that can be read off without a proof being right."""
     contents = opened(certificate)
     source = read_source(contents)
     x, y, weight = _arrays(data)
@@ -137,7 +193,7 @@ def _check(
     check_relations(statement)
     _check_data(source, declared, x, y, weight)
     known = np.array(declared.known_coefficients).reshape(-1, x.shape[1])
-    Proof(statement, Rows(x, y, weight, known, formulas), proved, progress).run()
+    return statement, Rows(x, y, weight, known, formulas)
 
 
 def _arrays(data: Any) -> tuple[Array, Array, Array | float]:
@@ -159,7 +215,7 @@ def _arrays(data: Any) -> tuple[Array, Array, Array | float]:
 def _model(source: Source, given: Model | None) -> tuple[Model, Formulas]:
     """The declaration and its formulas in balls; what the file says is rejected, a given misfit an InputError."""
     if given is not None and given.name != source.name:
-        raise Rejected(f"model.name: expected {brief(given.name)}, the given model's, got {brief(source.name)}")
+        raise Rejected(f"model.name: expected {quoted(given.name)}, the given model's, got {quoted(source.name)}")
     of_zoo = source.name in ZOO
     declared = given
     if of_zoo:
@@ -171,7 +227,7 @@ def _model(source: Source, given: Model | None) -> tuple[Model, Formulas]:
         declared = given or zoo
     if declared is None:
         raise Rejected(
-            f"model.name: expected one of {', '.join(ZOO)}, or a given model of that name, got {brief(source.name)}"
+            f"model.name: expected one of {', '.join(ZOO)}, or a given model of that name, got {quoted(source.name)}"
         )
     _check_joint(source, declared)
     expected = {name: list(row) for name, row in zip(declared.known, declared.known_coefficients, strict=True)}

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from moe_theory.errors import InputError
+from moe_theory.printable import printable
 
 NAME, FORMAT = "moe-theory", 1
 MOST_CELLS = 4096
+MOST_BYTES = 100_000_000  # of a file
 MOST_CORNERS = 65536  # sign patterns of the cut coordinates, over all cells
 
 KEYS = {
@@ -87,12 +89,16 @@ class Statement:
 def read_json(path: str | Path) -> Mapping[str, Any]:
     """The JSON object in that file; InputError if there is none."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode("utf-8") if len(content) <= MOST_BYTES else None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected a certificate (JSON in UTF-8), got bytes that are not UTF-8") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: expected a readable certificate file ({reason})") from error
+    if text is None:
+        raise InputError(f"{path}: expected a certificate of at most {MOST_BYTES // 10**6} MB, got more")
     try:
         value = json.loads(text, object_pairs_hook=_distinct)
     except InputError as error:
@@ -139,6 +145,10 @@ def read_source(value: Mapping[str, Any]) -> Source:
     features = data["features"]
     if features is not None:
         features = tuple(_typed("data.features", name, str) for name in _list("data.features", features))
+        named = features[data["intercept"] is True :]
+        if len(set(named)) < len(named):
+            twice = next(name for i, name in enumerate(named) if name in named[:i])
+            raise Rejected(f"data.features: expected distinct columns, got {quoted(twice)} twice")
     if data["response"] is not None:
         _typed("data.response", data["response"], str)
     intercept = _typed("data.intercept", data["intercept"], bool)
@@ -199,9 +209,9 @@ def read_statement(value: Mapping[str, Any], predictors: Sequence[str], d: int) 
 
 
 def brief(value: Any) -> str:
-    """A text, or how another value prints, on one short line."""
+    """A text, or how another value prints, on one short line that is safe to print."""
     try:
-        text = " ".join((value if isinstance(value, str) else repr(value)).split())
+        text = printable(" ".join((value if isinstance(value, str) else repr(value)).split()))
     except (RecursionError, ValueError):  # nested too deep, or a number of too many digits
         text = f"a {type(value).__name__}"
     return text if len(text) <= 70 else text[:67] + "…"

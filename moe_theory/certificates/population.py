@@ -244,7 +244,7 @@ def _largest(missing: Array, complete: Array) -> tuple[float, float]:
     scaled = [floats(m) * np.outer(scale, scale) for m in (missing, complete)]
     try:
         v = scale * scipy.linalg.eigh(*scaled)[1][:, -1]
-    except np.linalg.LinAlgError:
+    except (np.linalg.LinAlgError, ValueError):  # singular, or not finite
         return nothing
     quotient = (v @ missing @ v) / (v @ complete @ v)
     if not quotient.is_finite():

@@ -26,21 +26,26 @@ from moe_theory.certificates.balls import (
     stays_definite,
 )
 from moe_theory.certificates.contents import Rejected, Statement
+from moe_theory.certificates.limits import Cost, Deadline, measured
 
 NEAR = fmpq(1, 10**8)  # of the largest eigenvalue found
 
 
 class Proof:
-    """statement: what is to be proved about the rows. proved: grows as statements are proved."""
+    """statement: what is to be proved about the rows. proved: grows as statements are proved. deadline: until when.
+
+    cells: the cut region's. passes: over the rows.
+    """
 
     def __init__(
         self,
         statement: Statement,
         rows: Rows,
         proved: list[tuple[str, float]],
-        progress: Callable[[int, int], None] | None,
+        progress: Callable[[int, int], None] | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
-        self.s, self.proved = statement, proved
+        self.s, self.proved, self.deadline = statement, proved, deadline or Deadline()
         self.level = arb(1 - fraction(statement.alpha))  # which lambda_upper is, rounded
         self.centre = arb_mat([list(row) for row in statement.centre])
         self.factor = None
@@ -51,20 +56,37 @@ class Proof:
         cells = list(self._cells()) if statement.cuts else []
         self.cells, self.passes, done = cells, 4 + len(cells), itertools.count(1)
         total = self.passes * rows.count
-        self.rows = replace(rows, tell=lambda: progress(min(next(done), total), total)) if progress else rows
+        tell = (lambda: progress(min(next(done), total), total)) if progress else rows.tell
+        self.rows = replace(rows, tell=tell, check=self.deadline.check)
+
+    def cost(self) -> Cost:
+        """What the proof costs, by one block of rows and one product of matrices: of those a cell takes some for every
+        coordinate, and some more for every corner of its cut ones."""
+        self.deadline.statement = "what the proof costs"
+        whole = Cell(self.centre, {}, arb(self.s.r))
+        first, made = self.rows.first(), []
+        block = measured(lambda: made.append(sums_over(first, whole, self.factor, self.s.method)))
+        product = measured(lambda: congruence(made[0].complete_low, made[0].missing))
+        cells, linear = max(len(self.cells), 1), 4 * self.p * (self.s.method == "taylor")
+        seconds = self.passes * self.rows.count * block + cells * (linear + 3 * 2 ** len(self.s.cuts)) * product
+        return Cost(len(self.rows.y), self.passes, cells, seconds)
 
     def run(self) -> None:
         """Rejected with the first statement that could not be proved."""
-        s = self.s
+        s, self.deadline.statement = self.s, "stationary.gradient"
         self._gradient()
+        self.deadline.statement = "found.lambda"
         self._found()
+        self.deadline.statement = "curvature"
         whole = Cell(self.centre, {}, arb(s.r))
         sums = sums_over(self.rows, whole, self.factor, s.method)
         self._curvature(whole, sums)
+        self.deadline.statement = "bound.lambda_upper"
         if not s.cuts:
             self._convex(sums, whole, "")
         for number, cell in enumerate(self.cells):
             here = f" in cell {number + 1} of {len(self.cells)}"
+            self.deadline.statement = f"bound.lambda_upper{here}"
             self._convex(sums_over(self.rows, cell, self.factor, s.method, whole), cell, here)
         self._add("λ_max(M) on Θ, less than", s.lam)
         self._add("strong convexity of L relative to A on Θ, α", s.alpha)
@@ -84,7 +106,7 @@ class Proof:
                 [(arb_mat([row]) * block).tolist()[0] for row, block in zip(slope.tolist(), self.factor, strict=True)]
             )
         norm = sum((v * v for v in slope.entries()), arb(0)).sqrt()
-        if not norm <= arb(self.s.epsilon):
+        if not norm <= arb(self.s.epsilon):  # true of every member, or there is no proof (`balls`)
             raise Rejected(
                 f"stationary.gradient: expected at least ‖G'∇L(c)‖ = {float(norm):.17g}, got {self.s.epsilon!r}"
             )
@@ -155,13 +177,16 @@ class Proof:
             return positive_definite(base)
         terms = lambda: (self._scaled(t) for t in sums.derivatives(self.factor, arb(1), with_missing=False))
         radius = arb(self.s.r)
-        if stays_definite(base, (), terms, radius):
+        check = self.deadline.check
+        if stays_definite(base, (), terms, radius, check):
             return True
         guess = inverse_cholesky(midpoints(base))
         if guess is None:
             return False
         factor = matrix(guess)
-        return stays_definite(congruence(factor, base), (), lambda: (congruence(factor, t) for t in terms()), radius)
+        return stays_definite(
+            congruence(factor, base), (), lambda: (congruence(factor, t) for t in terms()), radius, check
+        )
 
     def _scaled(self, balls: Any) -> Any:
         """G' · G."""
@@ -186,7 +211,7 @@ class Proof:
         terms = lambda: (congruence(factor, t) for t in sums.derivatives(self.factor, self.level, with_missing=True))
         along = [(cell.half[k], t) for k, t in enumerate(terms()) if k in cell.half] if cell.half else []
         rest = lambda: (t for k, t in enumerate(terms()) if k not in cell.half)
-        return stays_definite(congruence(factor, base), along, rest, cell.rest)
+        return stays_definite(congruence(factor, base), along, rest, cell.rest, self.deadline.check)
 
     def _cells(self) -> Iterator[Cell]:
         """The cut region's cells that meet it: on a cut coordinate N equal parts of [-r, r]."""

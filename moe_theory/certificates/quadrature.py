@@ -72,7 +72,10 @@ class Rule:
 
 
 def rule(forms: Sequence[Form], nats: float) -> Rule:
-    """About the coarsest rule whose errors are exp(-nats) for each coordinate."""
+    """About the coarsest rule whose errors are exp(-nats) for each coordinate; InputError for coefficients that are not
+    finite, for which there is none."""
+    if not all(v.is_finite() for form in forms for v in (*form.a, form.product)):
+        raise InputError(f"theta: expected finite coefficients, got {forms}")
     wanted = arb(-nats).exp()
     reach = next(r / 8 for r in range(12, 10_000) if tail(arb(r) / 8) < wanted)
     steps: list[float | None] = []
@@ -124,7 +127,7 @@ def _leak(slopes: Sequence[arb], step: float) -> arb:
             bound = 2 * (a * a / 2).exp() * (1 + a * a) / (2 * arb.pi() * a / step).expm1()
             for k in slopes:
                 bound /= (k * a).cos()
-            best = min(best, bound.upper())
+            best = min(best, bound.upper())  # stays where the comparison cannot tell
     return best
 
 

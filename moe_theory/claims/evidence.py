@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import sympy as sp
 
-from moe_theory.model import RESPONSE, Model, Values
+from moe_theory.model import RESPONSE, Model
+from moe_theory.response import Values
 from moe_theory.symbolic.identities import prove_zero
 
 Kind = Literal["identity", "bound", "estimate", "note"]
@@ -78,7 +79,7 @@ def identity(
     """
     items = [expressions] if isinstance(expressions, sp.Basic) else list(expressions)
     if isinstance(subject, Model) and isinstance(subject.response, Values):
-        items = [e.subs(RESPONSE, y) for e in items for y in subject.response.values]
+        items = [e.subs(RESPONSE, y) for e in items for y in subject.response.exact]
     outcome = prove_zero(items, base, seed=seed)
     return Evidence(
         "identity",

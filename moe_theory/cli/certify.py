@@ -15,7 +15,9 @@ from moe_theory.certificates.make import certify as make
 from moe_theory.certificates.region import Shape
 from moe_theory.certificates.rounding import at_least, at_most
 from moe_theory.cli.common import console, load_model, own_files, print_json, progress_bar
+from moe_theory.cli.reading import reads_tables
 from moe_theory.datasets.columns import read_data
+from moe_theory.datasets.reading import Reading
 from moe_theory.files import IMAGES, check_ours, write_all, write_atomically
 from moe_theory.laws import Data
 
@@ -26,7 +28,13 @@ UNITS = 1e3  # ratio of curvatures beyond which the features' units are worth a 
 
 @click.command()
 @click.argument("data_file", metavar="DATA.csv")
-@click.option("--model", "spec", default="symmetric-linear", show_default=True, help="Zoo name or FILE.py:NAME.")
+@click.option(
+    "--model",
+    "spec",
+    default="symmetric-linear",
+    show_default=True,
+    help="Zoo name, or FILE.py:NAME, which runs that file.",
+)
 @click.option("--sigma", type=float, help="Noise scale of models that take one.")
 @click.option("--response", help="Column of the response.")
 @click.option("--features", help="Columns of the features, separated by commas; default: all others.")
@@ -47,8 +55,9 @@ UNITS = 1e3  # ratio of curvatures beyond which the features' units are worth a 
 @click.option("--page", help="Write a page for a referee as .html.")
 @click.option("--figure", help="Save the bound against the radius as .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reads_tables
 @click.pass_context
-def certify(context: click.Context, data_file: str, spec: str, as_json: bool, **options: Any) -> None:
+def certify(context: click.Context, data_file: str, spec: str, as_json: bool, reading: Reading, **options: Any) -> None:
     """Prove that EM converges linearly on DATA.csv, how fast, and from every start within which radius.
 
         moe-theory certify DATA.csv --model symmetric-linear --response y --intercept --out CERT.json
@@ -60,7 +69,8 @@ def certify(context: click.Context, data_file: str, spec: str, as_json: bool, **
     for name, mark in MARKS.items():
         if name in files:
             check_ours(f"--{name}", files[name], mark)
-    data = read_data(data_file, options["response"], options["features"], options["intercept"], options="--")
+    columns = (options["response"], options["features"], options["intercept"])
+    data = read_data(data_file, *columns, **reading.given())
     shape: Shape = options["shape"]
     with console(stderr=True).status("", spinner="dots") as status:
         if as_json:
@@ -82,7 +92,7 @@ def certify(context: click.Context, data_file: str, spec: str, as_json: bool, **
     if as_json:
         print_json(certificate.to_dict() | {"data": data_file, "out": options["out"]})
     else:
-        _show(certificate, data_file, spec, options)
+        _show(certificate, data_file, spec, options, reading)
     if not certificate.certified:
         context.exit(1)
 
@@ -112,7 +122,7 @@ def _write(certificate: Certificate, data: Data, files: dict[str, Path], name: s
         certificate.save(files["out"])
 
 
-def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any]) -> None:
+def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any], reading: Reading) -> None:
     out = console()
     norm = "‖θ - c‖" if c.region.factor is None else "‖θ - c‖ in the metric ∇²A(c)"
     if not c.certified:
@@ -153,7 +163,7 @@ def _show(c: Certificate, data_file: str, spec: str, options: dict[str, Any]) ->
         click.echo("The features' units differ much, and a ball is a poor shape then: try --shape ellipsoid.")
     if options["out"]:
         model = ["--model", spec] if ":" in spec else []
-        again = shlex.join(["moe-theory", "check", options["out"], data_file, *model])
+        again = shlex.join(["moe-theory", "check", options["out"], data_file, *model, *reading.arguments()])
         click.echo(f"Prove it again, independently: {again}")
 
 

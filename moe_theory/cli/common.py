@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,39 @@ import click
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from moe_theory.cli.streams import HANDLER, is_unicode
 from moe_theory.errors import InputError
 from moe_theory.files import IMAGES, check_figure, check_writable, table_path
 from moe_theory.model import Model
+from moe_theory.printable import printable
 from moe_theory.validation import Array, real_array
 from moe_theory.zoo import by_name
 
 WIDTH = 110  # of tables where there is no terminal to ask
 
 
+class _Console(Console):
+    """Takes no string for markup or emoji, and escapes what is no plain text."""
+
+    def __init__(self, stderr: bool, **options: Any) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        super().__init__(file=getattr(stream, "unfiltered", stream), markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        text = printable(text, keep="\n\t")
+        if not is_unicode(self.file):  # now, so that columns are as wide as what is written
+            text = text.encode(self.encoding, HANDLER).decode(self.encoding)
+        return super().render_str(text, **options)
+
+
 def console(stderr: bool = False) -> Console:
-    """A console that writes plain text of a fixed width into pipes."""
-    plain = Console(stderr=stderr)
+    """A console that writes plain text of a fixed width into pipes; of strings, nothing is taken for markup."""
+    plain = _Console(stderr)
     width = os.environ.get("COLUMNS", "")
     wide = int(width) if width.isdecimal() and int(width) > 0 else WIDTH
-    return plain if plain.is_terminal else Console(stderr=stderr, width=wide, color_system=None)
+    return plain if plain.is_terminal else _Console(stderr, width=wide, color_system=None)
 
 
 def readable(text: str) -> str:
@@ -41,7 +59,12 @@ def readable(text: str) -> str:
 def progress_bar(total: int) -> tuple[Progress, TaskID]:
     """A bar on standard error that leaves nothing behind, and stays away from pipes; with its one task."""
     out = console(stderr=True)
-    columns = (TextColumn("{task.description:56}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:56}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     bar = Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
     return bar, bar.add_task("", total=total)
 
@@ -135,5 +158,8 @@ def vector(name: str, text: str) -> Array:
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """One JSON object on standard output; in ASCII where the encoding, or a terminal, cannot take all of it."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    if not is_unicode(sys.stdout) or printable(text, keep="\n") != text:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    click.echo(text)

@@ -6,6 +6,7 @@ import click
 import sympy as sp
 
 from moe_theory.cli.common import load_model, print_json
+from moe_theory.printable import printable
 from moe_theory.symbolic.derive import Derivation
 from moe_theory.symbolic.derive import derive as derive_model
 
@@ -18,7 +19,8 @@ from moe_theory.symbolic.derive import derive as derive_model
 def derive(model: str, sigma: float | None, as_latex: bool, as_json: bool) -> None:
     """Derive statistic, mirror map, posterior, informations and M of MODEL.
 
-    MODEL is a name of the zoo (symmetric-linear, symmetric-logistic) or FILE.py:NAME for your own declaration.
+    MODEL is a name of the zoo (symmetric-linear, symmetric-logistic) or FILE.py:NAME for your own declaration,
+    which runs that file.
     """
     theory = derive_model(load_model(model, sigma))
     if as_json:
@@ -48,7 +50,7 @@ def _json(theory: Derivation) -> dict:
 def _show(theory: Derivation) -> None:
     model = theory.model
     eta = ", ".join(f"{s} = x'{name}" for s, name in zip(model.symbols, model.names, strict=True))
-    click.echo(f"{model.name}: z in {{{', '.join(map(str, model.latent))}}}, y in {model.response}; {eta}\n")
+    click.echo(f"{printable(model.name)}: z in {{{', '.join(map(str, model.latent))}}}, y in {model.response}; {eta}\n")
     if theory.obstruction:
         click.echo(f"{theory.obstruction}.\nStatistic, mirror map and M need a flat family.\n")
     for name, (_, value) in theory.formulas().items():

@@ -15,6 +15,8 @@ from rich.table import Table as Sheet
 
 from moe_theory.cli.common import console, own_files, print_json, progress_bar
 from moe_theory.cli.fit_table import Made, by_columns, by_formula
+from moe_theory.cli.reading import reads_tables
+from moe_theory.datasets.reading import Reading
 from moe_theory.datasets.table import read_csv
 from moe_theory.errors import DegenerateError, InputError
 from moe_theory.evaluation import Penalty
@@ -61,21 +63,22 @@ CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl")
 @click.option("--trace-figure", help="Save EM's run over its predicted rate as .png, .svg or .pdf.")
 @click.option("--out", help="Save every row's responsibilities and fitted means as CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reads_tables
 @click.pass_context
-def fit(context: click.Context, data_file: str, as_json: bool, **options: Any) -> None:
+def fit(context: click.Context, data_file: str, as_json: bool, reading: Reading, **options: Any) -> None:
     """Fit experts with a softmax gate to DATA.csv by EM from several starts; say how sure it is, and EM's rate.
 
         moe-theory fit DATA.csv --formula "y ~ x1 + C(site) | w1" --experts 2
 
         moe-theory fit DATA.csv --response y --features x1,x2 --experts 1:4
 
-    Both parts have an intercept (in a formula, unless it says 0 + or - 1). In a formula text is categorical, and a
-    response of text is coded in sorted order. Exit code 1 if EM did not converge, or the fit is degenerate: then label
-    and rows (from 0) say where.
+    Both parts have an intercept (in a formula, unless it says 0 + or - 1). In a formula text is a category if it is
+    words that recur, C(x) makes one of any column, and a response of text is coded in sorted order. Exit code 1 if EM
+    did not converge, or the fit is degenerate: then label and rows (from 0) say where.
     """
     counts, files = _counts(options["experts"]), own_files(options, FILES, data_file)
     _check(options)
-    table = read_csv(data_file)
+    table = read_csv(data_file, reading)
     prepare = by_formula(table, options) if options["formula"] is not None else by_columns(table, options)
     problem, terms = prepare(counts[-1])  # what is wrong is said before the first fit
     features = problem.features

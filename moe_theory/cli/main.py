@@ -19,8 +19,10 @@ from moe_theory.cli.redraw import redraw
 from moe_theory.cli.refute import refute
 from moe_theory.cli.reproduce import reproduce
 from moe_theory.cli.snr import snr
+from moe_theory.cli.streams import shown_streams
 from moe_theory.cli.verify import verify
 from moe_theory.errors import MoeTheoryError
+from moe_theory.printable import printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,6 +37,14 @@ for command in (verify, refute, derive, rate, snr, fit, recover_command, reprodu
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 all well, 1 a claim fell or a run did not converge, 2 bad input."""
+    with shown_streams():
+        code = _run(arguments)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _run(arguments: list[str] | None) -> object:
+    """The exit code; errors are printed."""
+    code: object
     try:
         code = cli.main(arguments, prog_name="moe-theory", standalone_mode=False)
         sys.stdout.flush()
@@ -45,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"moe-theory: error: {' '.join(error.format_message().split())}", err=True)
         code = 2
     except MoeTheoryError as error:
-        click.echo(f"moe-theory: error: {error}", err=True)
+        click.echo(f"moe-theory: error: {printable(str(error))}", err=True)  # one line, whatever it quotes
         code = 2
     except OSError as error:
         if error.errno != errno.EPIPE:
@@ -55,4 +65,4 @@ def main(arguments: list[str] | None = None) -> None:
     except SystemExit:
         # click's and rich's way of saying that the reader went away (`… | head`): its business, no verdict.
         code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+    return code

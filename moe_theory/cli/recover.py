@@ -11,7 +11,9 @@ import click
 import numpy as np
 
 from moe_theory.cli.common import console, load_object, own_files, print_json
+from moe_theory.cli.reading import reads_tables
 from moe_theory.datasets.columns import read_columns
+from moe_theory.datasets.reading import Reading
 from moe_theory.errors import InputError
 from moe_theory.files import IMAGES, write_all
 from moe_theory.moments.activations import NAMES, activation, leaky_relu
@@ -39,8 +41,9 @@ FILES: dict[str, tuple[str, ...]] = {"figure": IMAGES, "out": ()}
 @click.option("--figure", help="Save spectrum and regressors as .png, .svg or .pdf.")
 @click.option("--out", help="Save the regressors with their intervals as CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reads_tables
 @click.pass_context
-def recover_command(context: click.Context, data_file: str, as_json: bool, **options: Any) -> None:
+def recover_command(context: click.Context, data_file: str, as_json: bool, reading: Reading, **options: Any) -> None:
     """Recover experts y ~ N(g(a'x), sigma²) with |a| = 1 of DATA.csv without knowing the gate, then the gate.
 
         moe-theory recover DATA.csv --response y --experts 3 --activation linear --polish
@@ -52,7 +55,7 @@ def recover_command(context: click.Context, data_file: str, as_json: bool, **opt
     g = _activation(options["g"], options["slope"])
     if options["seed"] < 0:
         raise InputError(f"--seed: expected a whole number >= 0, got {options['seed']}")
-    x, y, names = read_columns(data_file, options["response"], options["features"], options="--")
+    x, y, names = read_columns(data_file, options["response"], options["features"], "--", reading)
     with console(stderr=True).status("", spinner="dots") as status:
         if as_json:
             status.stop()

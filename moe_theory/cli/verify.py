@@ -14,10 +14,11 @@ from typing import Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from moe_theory.claims import Claim, Result, Setting, alone, check_claim
 from moe_theory.claims.registry import select
-from moe_theory.cli.common import console, load_model, out_folder, progress_bar, readable
+from moe_theory.cli.common import console, load_model, out_folder, print_json, progress_bar, readable
 from moe_theory.errors import InputError
 from moe_theory.files import check_figure, check_ours, check_writable, table_path, write_all, write_atomically
 from moe_theory.sweeps import each
@@ -38,7 +39,11 @@ _STYLE = {
 @click.argument("claims", nargs=-1)
 @click.option("--json", "json_file", help="Write the results as one JSON object to this file (- for standard output).")
 @click.option("--out", "out_name", help="Write report.html, its figures and verify.json into this folder.")
-@click.option("--model", "model_spec", help="Verify on this model instead: a name of the zoo or FILE.py:NAME.")
+@click.option(
+    "--model",
+    "model_spec",
+    help="Verify on this model instead: a name of the zoo, or FILE.py:NAME, which runs that file.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option("--quick", is_flag=True, help="Smaller samples and search budgets.")
 @click.option("--jobs", type=int, help=f"Processes (default: one per core, {MOST_JOBS} at most).")
@@ -98,7 +103,7 @@ def verify(
     }
     content = (json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     if json_file == "-":
-        click.echo(content.decode(), nl=False)
+        print_json(report)
     else:
         _show(results, seconds)
         if json_file is not None:
@@ -245,7 +250,7 @@ def _show(results: list[Result], seconds: float) -> None:
         table.add_row(r.claim.id, _mark(r.verdict, r.claim.expected), printed, _summary(r), share)
     out = console()
     out.print(table)
-    say = lambda text: out.print(readable(text), markup=False, highlight=False)
+    say = lambda text: out.print(readable(text), highlight=False)
     for r in results:
         for e in r.evidence:
             if e.holds is not True:
@@ -272,8 +277,8 @@ def _show(results: list[Result], seconds: float) -> None:
     out.print(f"{len(results)} claims, {verdict}{printed}; {mutants}{seconds:.1f} s", highlight=False)
 
 
-def _mark(found: str, expected: str) -> str:
-    return f"[{_STYLE[found]}]{found}[/]" + ("" if found == expected else f" ≠ {expected}")
+def _mark(found: str, expected: str) -> Text:
+    return Text.assemble((found, _STYLE[found]), "" if found == expected else f" ≠ {expected}")
 
 
 def _summary(result: Result) -> str:

@@ -30,13 +30,17 @@ class View:
         own, root = x[:, list(columns)], np.sqrt(weight / np.mean(weight))[:, None]
         chosen = tuple(names[i] for i in columns)
         zero = np.zeros(len(columns))
-        if not _is_deficient(np.column_stack([np.ones(len(own)), own]) if free else own, root):
-            return cls(columns, chosen, zero, None)
+        if own.size and np.max(np.abs(own)) > 1e153:
+            return cls(columns, chosen, zero, None)  # for `Problem` to refuse
         centre = np.average(own, axis=0, weights=weight) if free else zero
         moved = own - centre
+        if free:  # what is left of it is the mean's own rounding
+            moved -= np.average(moved, axis=0, weights=weight)
         size = np.sqrt(np.mean(moved**2, axis=0))
         # A column that is constant is what rounding leaves of it.
         moved[:, size <= 1e-14 * np.abs(centre)] = 0.0
+        if not _is_deficient(np.column_stack([np.ones(len(own)), moved]) if free else own, root):
+            return cls(columns, chosen, zero, None)
         scale = np.where(flat | (size == 0), 1.0, size)
         triangle = np.linalg.qr(root * moved / scale, mode="r")
         _, values, directions = np.linalg.svd(triangle, full_matrices=False)
@@ -61,8 +65,8 @@ class View:
 
 def _is_deficient(features: Array, root: Array) -> bool:
     n, d = features.shape
-    if d == 0 or np.max(np.abs(features)) > 1e153:
-        return False  # the latter is for `Problem` to refuse
+    if d == 0:
+        return False
     size = np.sqrt(np.mean(features**2, axis=0))
     triangle = np.linalg.qr(root * features / np.where(size > 0, size, 1.0), mode="r")
     return n < d or bool(np.any(np.abs(np.diagonal(triangle)) < RANK * np.sqrt(n)))

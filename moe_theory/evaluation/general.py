@@ -12,6 +12,8 @@ import numpy as np
 from moe_theory.complete import complete_kernels
 from moe_theory.errors import CurvedModelError
 from moe_theory.evaluation.base import Evaluation
+from moe_theory.evaluation.layout import layout
+from moe_theory.evaluation.softmax_kernels import e_step
 from moe_theory.laws.rows import Block, Law, Rows
 from moe_theory.model import Model
 from moe_theory.sums import Information, average, outer, predictors, total
@@ -50,7 +52,7 @@ class GeneralEvaluation(Evaluation):
 
     def metric(self, model: Model, law: Law) -> Array:
         """The curvature of Q in absolute value, (p, p): at EM's fixed points the complete data's information."""
-        return self._positive
+        return self._positive if np.isfinite(self.curvature).all() else self.curvature
 
 
 def evaluate_general(model: Model, law: Law, theta: Array) -> GeneralEvaluation:
@@ -90,7 +92,9 @@ def q_derivatives(
 
 def complete_information_general(model: Model, law: Law, theta: Array) -> Array:
     """-∂²Q(φ|θ)/∂φ² at φ = θ, (p, p): the complete data's information given what was observed."""
-    return q_derivatives(model, law, theta)[2]
+    plan, rows = layout(model, law), table_rows(model, law, theta)
+    shares = None if plan is None else [e_step(plan, b, plan.predictors(theta))[2] for b in rows.blocks]
+    return q_derivatives(model, law, theta, shares)[2]
 
 
 def missing_information_general(model: Model, law: Law, theta: Array) -> Array:
@@ -99,10 +103,12 @@ def missing_information_general(model: Model, law: Law, theta: Array) -> Array:
     m = len(model.predictors)
     keys = [(a, b) for a in range(m) for b in range(a, m)]
     information = _information(model, rows, keys)
+    plan = layout(model, law)
 
     def work(block: Block) -> list[Any]:
         eta = predictors(model, block, theta)
-        _, posterior = k.posterior(block.y, eta)
+        # The array kernels' is right also where a count's log p is the little that is left of y log y.
+        posterior = k.posterior(block.y, eta)[1] if plan is None else e_step(plan, block, plan.predictors(theta))[2]
         away = k.slopes.deviations(k.slopes.kernel.rows(block.y, *eta), posterior)
         covariances = [np.sum(posterior * away[a] * away[b], axis=0) for a, b in keys]
         return information.terms(block, covariances)

@@ -9,6 +9,7 @@ import numpy as np
 from moe_theory.errors import InputError
 from moe_theory.evaluation.layout import Layout
 from moe_theory.laws.rows import Rows
+from moe_theory.model import Model
 from moe_theory.validation import Array, real_array
 
 
@@ -48,14 +49,35 @@ class Penalty:
 
     def weights(self, layout: Layout, rows: Rows, theta: Array) -> Array:
         """The ridge on every entry of θ, (m, D)."""
-        varies, s = varying(rows), layout.structure
-        out = np.zeros_like(theta)
-        for part, columns, constant in (
-            (s.experts, layout.experts, 0.0 if layout.family.quadratic else self.intercepts),
-            (s.gate, layout.gate, self.intercepts),
+        s, out = layout.structure, np.zeros_like(theta)
+        for part, columns, own in zip(
+            (s.experts, s.gate), (layout.experts, layout.gate), self._ridges(layout, rows), strict=True
         ):
-            out[part, columns] = self.ridge * np.where(varies[columns], 1.0, constant)
+            out[part, columns] = own
         return out
+
+    def forms(self, layout: Layout, rows: Rows) -> tuple[Array, Array]:
+        """The ridge on an expert predictor's coefficients, (d, d), and on a gate predictor's, (g, g): half the
+        quadratic form is what is added to L."""
+        experts, gate = self._ridges(layout, rows)
+        return np.diag(experts), np.diag(gate)
+
+    def curvature(self, layout: Layout, rows: Rows, model: Model, theta: Array) -> Array:
+        """The ridge's second derivatives on the learnt entries, (p, p)."""
+        s, (m, d) = layout.structure, theta.shape
+        out = np.zeros((m, d, m, d))
+        parts = zip((s.experts, s.gate), (layout.experts, layout.gate), self.forms(layout, rows), strict=True)
+        for part, columns, form in parts:
+            own = np.arange(d)[columns]
+            for row in range(m)[part]:
+                out[row, :, row][np.ix_(own, own)] = form
+        whole = out.reshape(m * d, m * d)
+        return whole if model.design is None else whole[np.ix_(model.design.index, model.design.index)]
+
+    def _ridges(self, layout: Layout, rows: Rows) -> tuple[Array, Array]:
+        varies, constant = varying(rows), 0.0 if layout.family.quadratic else self.intercepts
+        ridge = lambda columns, share: self.ridge * np.where(varies[columns], 1.0, share)
+        return ridge(layout.experts, constant), ridge(layout.gate, self.intercepts)
 
     def feasible(self, layout: Layout, theta: Array) -> Array:
         """θ with no sigma below the floor."""

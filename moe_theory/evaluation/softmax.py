@@ -41,7 +41,8 @@ class Part:
     """One separate piece of Q at θ: the gate, or one expert's coefficients.
 
     rows: its rows of θ. columns: the features it sees. point: its coefficients, (q, d). plain_slope, (q, d), and
-    plain_curvature: of -Q at φ = θ, the latter its Hessian where that is cheap. ridge: on its coefficients, (q, d).
+    plain_curvature: of -Q at φ = θ, the latter its Hessian where that is cheap. ridge: on each of
+    its predictors, (d, d).
     """
 
     rows: slice
@@ -54,7 +55,7 @@ class Part:
     @property
     def slope(self) -> Array:
         """Of -Q with the ridge, (q, d)."""
-        return self.plain_slope + self.ridge * self.point
+        return self.plain_slope + self.point @ self.ridge
 
     @property
     def curvature(self) -> Curvature:
@@ -212,22 +213,23 @@ def evaluate_softmax(
         grams[rest[0]] = _gram_of(layout, rows, predictors, rest[0], shares)
     elif rest:
         grams[rest[0]] = rows.gram[layout.experts][:, layout.experts] - np.sum(grams[direct], axis=0)
-    weights = np.zeros_like(theta) if penalty is None else penalty.weights(layout, rows, theta)
+    nothing = (np.zeros((experts.shape[2],) * 2), np.zeros((gate.shape[1],) * 2))
+    ridges = nothing if penalty is None else penalty.forms(layout, rows)
     precision = np.exp(-2 * log_sigma)
     parts = []
     if s.k > 1:
         place = (s.gate, layout.gate)
-        known = Whole(gate_sums[0]) if whole_gate else Shares(gate_sums[0], np.zeros(gate.shape))
-        parts.append(Part(*place, gate, gate_slope, known, weights[place]))
+        known = Whole(gate_sums[0]) if whole_gate else Shares(gate_sums[0], nothing[1])
+        parts.append(Part(*place, gate, gate_slope, known, ridges[1]))
     for z in range(s.k):
         place = (s.expert(z), layout.experts)
         sums = precision[z] * grams[z]
         curvature = Whole(assembled(sums, *experts[z].shape)) if whole_experts else Diagonal(sums.ravel())
-        parts.append(Part(*place, experts[z], -precision[z] * slopes[z], curvature, weights[place]))
+        parts.append(Part(*place, experts[z], -precision[z] * slopes[z], curvature, ridges[0]))
     base = rows.once(("base", s.family), lambda: _base(layout, rows))
     return SoftmaxEvaluation(
         theta,
-        float(np.sum(weights * theta**2)) / 2 - log_likelihood - base,
+        sum(float(np.sum(p.point @ p.ridge * p.point)) for p in parts) / 2 - log_likelihood - base,
         layout,
         tuple(parts),
         target,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from moe_theory.evaluation.layout import Layout
+from moe_theory.evaluation.twofold import lost
 from moe_theory.laws.rows import SLICE, Block, Law, scaled_grams
 from moe_theory.model import Model
 from moe_theory.validation import Array
@@ -50,7 +51,10 @@ def e_step(layout: Layout, block: Block, predictors: Predictors) -> tuple[Array,
     s = layout.structure
     eta = products(stacked, block.x)  # one product for all; an offset's coefficient is 1
     scores = eta[s.k * s.per_expert :]
-    log_density, residual = layout.family.log_density(block.y, eta[s.experts].reshape(s.k, s.per_expert, -1))
+    own: Array | float = 0.0
+    if layout.family.exacting(block.y):
+        own = lost(stacked[s.experts], block.x, eta[s.experts]).reshape(s.k, s.per_expert, -1)
+    log_density, residual = layout.family.log_density(block.y, eta[s.experts].reshape(s.k, s.per_expert, -1), own)
     if s.scale_predictors:
         log_density *= np.exp(-2 * log_sigma)[:, None]
         log_density -= log_sigma[:, None]

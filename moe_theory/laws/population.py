@@ -12,7 +12,8 @@ from moe_theory.errors import InputError
 from moe_theory.kernels import kernels
 from moe_theory.laws.gaussian import Frame, Functional, orthonormal, product_step, radius
 from moe_theory.laws.rows import Block, Coordinates, Law, Rows
-from moe_theory.model import Model, Values
+from moe_theory.model import Model
+from moe_theory.response import Values
 from moe_theory.symbolic.expectation import linear_means
 from moe_theory.symbolic.lower import log_sum_exp
 from moe_theory.validation import Array, covariance_matrix

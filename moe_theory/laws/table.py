@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_theory.errors import InputError
-from moe_theory.kernels import kernels
+from moe_theory.kernels import check_responses, kernels
 from moe_theory.laws.rows import BLOCK, Law, Rows, split
-from moe_theory.model import Model, Values
+from moe_theory.model import Model
+from moe_theory.response import Values
 from moe_theory.symbolic.expectation import linear_means
 from moe_theory.validation import Array, full_rank, real_array, whole_number
 
@@ -97,9 +98,9 @@ class Finite(Law):
 
     def rows(self, model: Model, theta: Array) -> Rows:
         """The table itself, whatever the parameters; InputError if a response is outside the model's domain."""
-        if model.response not in self._checked:  # a pass over y, so not in every pass
-            model.response.check("y", self.y)
-            self._checked.add(model.response)
+        if model not in self._checked:  # a pass over y, so not in every pass
+            check_responses(model, "y", self.y)
+            self._checked.add(model)
         self.check_dimension(model, [theta])
         return self._rows
 

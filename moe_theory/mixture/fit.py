@@ -25,8 +25,8 @@ STARTS = ("kmeans", "random", "soft", "dirichlet")
 class MixtureFit(Estimate):
     """A fitted mixture of experts: parameters, inference, rates, predictions, and a summary.
 
-    problem: model and data. runs: EM's, from all starts. trace: the best of them, whole. theta: where it ended, (m, d).
-    penalty: what was added to L.
+    problem: model and data. runs: EM's, from all starts. trace: the best of them, whole. local: where it ended, (m, D),
+    in the problem's units; `theta` in the user's. penalty: what was added to L.
     """
 
     def summary(self) -> RenderableType:
@@ -122,21 +122,22 @@ def fit_problem(
     responsibilities: Sequence[Array] = (),
 ) -> MixtureFit:
     """The same for a problem already made; responsibilities: starts of the user's own, (n, k) each."""
-    model, law = problem.model, problem.law
+    penalty = penalty or Penalty()
     whole_number("max_iterations", max_iterations, least=1)
-    if penalty is not None and penalty.sigma_floor > 0 and problem.family != "gaussian":
+    if penalty.sigma_floor > 0 and problem.family != "gaussian":
         raise InputError(f"sigma_floor: expected gaussian experts, got {problem.family}")
     runs = fit(
-        model,
-        law,
+        problem.model,
+        problem.standard,
         restarts,
         seed,
         max_iterations,
         tolerance,
         progress,
         starts,
-        penalty or None,
+        problem.units.penalty(penalty) if penalty else None,
         Squarem if accelerate else None,
         responsibilities,
     )
-    return MixtureFit(problem, runs, runs.best, runs.best.last, penalty or Penalty())
+    told = runs.told(problem.units.told)
+    return MixtureFit(problem, told, told.best, runs.best.last, penalty)

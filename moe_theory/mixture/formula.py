@@ -13,9 +13,20 @@ from numpy.typing import ArrayLike
 from moe_theory.errors import InputError
 from moe_theory.evaluation import Penalty
 from moe_theory.mixture.fit import MixtureFit, fit_problem
-from moe_theory.mixture.frames import DATA, Places, data_of, is_text, numbers_of, used, usual_values
+from moe_theory.mixture.frames import data_of, is_text, numbers_of, used, usual_values
+from moe_theory.mixture.places import DATA, Places
 from moe_theory.mixture.problem import INTERCEPT, Problem
-from moe_theory.mixture.terms import Terms, matrix_of, names_of, parsed, response_of, variables
+from moe_theory.mixture.terms import (
+    Terms,
+    judged,
+    matrix_of,
+    names_of,
+    parsed,
+    refuse_numbers_in_terms,
+    response_of,
+    stated,
+    variables,
+)
 from moe_theory.structure import FAMILIES
 from moe_theory.validation import Array
 
@@ -46,8 +57,12 @@ def fit_formula(
     own): two values for binomial experts, any number for multinomial ones. weights, offset: a column's name, or (n,).
     options: those of `fit_mixture`.
 
+    Text is a category if it is words that recur. Cells that look like numbers ("1,5", "5 %", a date), marks among words
+    ("."), words for no value ("nan") and more than five levels that occur once are refused, unless `C(x)` or a pandas
+    categorical says that they are levels. Numbers are read from any column that holds nothing else, of Decimals, say.
+
     Raises InputError where formulaic is not installed, for a formula that does not parse, unknown columns, missing
-    values, and as `fit_mixture` does.
+    values, text that is no category, and as `fit_mixture` does.
 
     >>> rng = np.random.default_rng(0)
     >>> x, site = rng.uniform(-1, 1, 200), np.array(["north", "south"] * 100)
@@ -81,22 +96,24 @@ def formula_problem(
     columns = {argument: c for argument, c in named.items() if isinstance(c, str)}
     lhs, *rhs = parsed(formula, [str(c) for c in data.columns if c not in columns.values()])
     read = variables(data.columns, lhs, *rhs)
-    data = used(data, {"formula": read} | {a: [c] for a, c in columns.items()}, places)
+    wanted = {"formula": read} | {argument: [c] for argument, c in columns.items()}
+    seen = variables(data.columns, *rhs)
+    data = used(data, wanted, places, stated(data.columns, lhs, *rhs), judged(data.columns, lhs, *rhs))
     for column in data.select_dtypes("category"):  # as R: levels that never occur are no features
         data[column] = data[column].cat.remove_unused_categories()
     y, reading = response_of(lhs, data, family, places)
     parts = [matrix_of(part, data, places) for part in rhs]
+    refuse_numbers_in_terms(parts, data.columns, places)
     names = [names_of(part) for part in parts]
     # An intercept of both is the problem's own; that of one alone is a feature like any other.
     constant = all(INTERCEPT in own for own in names)
     specs, text = tuple(part.model_spec for part in parts), frozenset(c for c in read if is_text(data[c]))
-    seen = variables(data.columns, *rhs)
     if reading[0] in seen:
         raise InputError(f"formula: expected features other than the response, got {reading[0]}")
     terms = Terms(formula, *reading, specs, text, constant, columns.get("offset"), *usual_values(data, seen))
     x, gate = terms.features(parts)
     kept = [tuple(n for n in own if not (constant and n == INTERCEPT)) for own in names]
-    weight, shift = (numbers_of(argument, data, value) for argument, value in named.items())
+    weight, shift = (numbers_of(argument, data, value, places) for argument, value in named.items())
     problem = Problem.of(
         x,
         y,

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+from numbers import Integral, Real
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from moe_theory.errors import InputError
+from moe_theory.mixture.categories import cell_at, refuse_numbers, text_of
+from moe_theory.mixture.places import FRAME, Places
 from moe_theory.validation import Array
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-MOSTLY = 0.9  # share of numbers among a column's cells from which on the others are no categories
-SHOWN = 5  # rows named in a message
-
-
-@dataclass(frozen=True)
-class Places:
-    """How messages call the data and its rows, by number from 0 or by their lines in a file."""
-
-    name: str = "data"
-    lines: Sequence[int] | None = None
-
-    def of(self, rows: Sequence[int] | Array) -> str:
-        """row 3; rows 3, 5, 8; lines 5, 7, 10, …"""
-        unit = "row" if self.lines is None else "line"
-        shown = [str(r if self.lines is None else self.lines[r]) for r in rows[:SHOWN]]
-        return f"{unit}{'s' if len(rows) > 1 else ''} {', '.join(shown)}{', …' if len(rows) > SHOWN else ''}"
-
-
-DATA, FRAME = Places(), Places("frame")
 
 
 def refuse_missing(missing: Mapping[str, Array], places: Places) -> None:
@@ -76,8 +61,17 @@ def data_of(frame: Any, places: Places) -> DataFrame:
     return data
 
 
-def used(data: DataFrame, wanted: Mapping[str, Sequence[str]], places: Places) -> DataFrame:
-    """The columns that are wanted, {argument: names}: all there, and without missing values."""
+def used(
+    data: DataFrame,
+    wanted: Mapping[str, Sequence[str]],
+    places: Places,
+    stated: Collection[str],
+    judged: Collection[str],
+) -> DataFrame:
+    """The columns that are wanted, {argument: names}: all there, without missing values, of numbers or of categories.
+
+    stated: those that are said to be categories, which keep their cells. judged: those whose text has to be a category.
+    """
     for argument, names in wanted.items():
         unknown = [c for c in names if c not in data.columns]
         if unknown:
@@ -89,35 +83,67 @@ def used(data: DataFrame, wanted: Mapping[str, Sequence[str]], places: Places) -
     if len(twice):
         raise InputError(f"{places.name}: expected distinct columns, got {twice[0]} twice")
     columns = list(dict.fromkeys(c for names in wanted.values() for c in names))
-    refuse_missing({c: data[c].isna().to_numpy(dtype=bool) for c in columns}, places)
+    refuse_missing({c: _missing(data[c]) for c in columns}, places)
+    found = data[columns].copy()
     for column in columns:
-        _refuse_mixed(data[column], places)
-    return data[columns].copy()
+        found[column] = _settled(found[column], column in stated)
+        if column in judged and is_text(found[column]) and not hasattr(found[column], "cat"):
+            refuse_numbers(column, found[column].tolist(), places)
+    return found
 
 
-def _refuse_mixed(column: Any, places: Places) -> None:
-    """InputError for a column of numbers with some text in it: not categories, but cells that went wrong."""
-    if not is_text(column) or hasattr(column, "cat"):
-        return
-    other = np.flatnonzero([not _is_number(value) for value in column])
-    if 0 < len(other) <= (1 - MOSTLY) * len(column):
-        got = f"got {len(column) - len(other)} numbers and {column.iloc[other[0]]!r} ({places.of(other)})"
-        raise InputError(f"{places.name}: expected numbers or categories in column {column.name}, {got}")
+def _missing(column: Any) -> Array:
+    """Whether each value is missing, (n,); blank text is."""
+    missing: Array = column.isna().to_numpy(dtype=bool)
+    if column.dtype == object:
+        missing = missing | np.array([isinstance(value, str) and not value.strip() for value in column], dtype=bool)
+    return missing
 
 
-def _is_number(value: Any) -> bool:
+def _settled(column: Any, stated: bool) -> Any:
+    """A column without missing values as NumPy's numbers or truth values where it holds nothing else.
+
+    However it is stored (Decimals, Python's objects, pandas' own types); else as objects, or a pandas categorical.
+    Whole numbers beyond 64 bits stay what they are in what is stated to be a category: two of them are two levels.
+    """
+    import pandas as pd
+
+    if hasattr(column, "cat") or (isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"):
+        return column
+    values = column.astype(object).tolist()
+    dtype: Any = object
+    if all(isinstance(value, bool | np.bool_) for value in values):
+        dtype = bool
+    elif all(isinstance(value, Real | Decimal) and not isinstance(value, bool) for value in values):
+        if not all(isinstance(value, Integral) for value in values):
+            dtype = float
+        elif max(map(abs, values)) < 2**63:
+            dtype = np.int64
+        elif not stated:
+            dtype = float
+    return pd.Series([_double(value) for value in values] if dtype is float else values, column.index, dtype=dtype)
+
+
+def _double(value: Any) -> float:
     try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+        return float(value)
+    except OverflowError:  # which is refused where all that is not finite is
+        return math.inf
 
 
 def usual_values(data: DataFrame, columns: Sequence[str]) -> tuple[dict[str, Array], dict[str, Any]]:
     """(`Terms.values`, `Terms.usual`) of these columns."""
     values = {c: data[c].to_numpy(dtype=float) for c in columns if not is_text(data[c])}
-    usual = {c: float(np.mean(values[c])) if c in values else data[c].mode().iloc[0] for c in columns}
+    usual = {c: float(np.mean(values[c])) if c in values else _most_frequent(data[c]) for c in columns}
     return values, usual
+
+
+def _most_frequent(column: Any) -> Any:
+    """The first of those in the order of a categorical, or of text."""
+    if hasattr(column, "cat"):
+        return column.mode().iloc[0]
+    counts = Counter(column.tolist())
+    return min(counts, key=lambda level: (-counts[level], text_of(level)))
 
 
 def is_text(column: Any) -> bool:
@@ -126,13 +152,16 @@ def is_text(column: Any) -> bool:
     return not (is_numeric_dtype(column) or is_bool_dtype(column))
 
 
-def numbers_of(argument: str, data: DataFrame, value: Any) -> Any:
+def numbers_of(argument: str, data: DataFrame, value: Any, places: Places) -> Any:
     """A column as numbers if `value` is the name of one, else `value`."""
     if not isinstance(value, str):
         return value
-    if is_text(data[value]):
-        raise InputError(f"{argument}: expected numbers in column {value}, got text ({str(data[value][0])!r})")
-    return data[value].to_numpy(dtype=float)
+    column = data[value]
+    if is_text(column):
+        cells = column.tolist()
+        row = next((i for i, cell in enumerate(cells) if places.reading.number(text_of(cell)) is None), 0)
+        raise InputError(f"{argument}: expected numbers in column {value}, got text, {cell_at(cells, row, places)}")
+    return column.to_numpy(dtype=float)
 
 
 def listed(names: Iterable[Any], most: int = 20) -> str:

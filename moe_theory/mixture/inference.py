@@ -35,7 +35,7 @@ class Coefficient:
 
 @dataclass(frozen=True, eq=False)
 class Inference:
-    """What the data say at θ.
+    """What the data say at θ, local in the problem's units.
 
     log_likelihood: Σ weight log p(y|x). entropy: Σ weight Σ_z -P(z|x,y) log P(z|x,y). information: minus the Hessian
     of the log-likelihood on the learnt entries, (p, p), by Louis' formula (JRSS B 1982): complete less missing
@@ -43,14 +43,14 @@ class Inference:
     """
 
     problem: Problem
-    theta: Array
+    local: Array
     log_likelihood: float
     entropy: float
 
     @property
     def parameters(self) -> int:
         """Number of learnt entries, p."""
-        return len(self.problem.model.free(self.theta))
+        return len(self.problem.design.index)
 
     @property
     def aic(self) -> float:
@@ -67,16 +67,27 @@ class Inference:
         """BIC + 2 entropy (Biernacki, Celeux and Govaert, IEEE PAMI 2000, with soft responsibilities)."""
         return self.bic + 2 * self.entropy
 
+    @property
+    def theta(self) -> Array:
+        """All parameters, (m, D), in the user's units."""
+        return self.problem.units.lift(self.local)
+
     @cached_property
     def information(self) -> Array:
         """Observed information of the whole sample, (p, p)."""
-        return self.problem.rows * observed_information(self.problem.model, self.problem.law, self.theta)
+        back = np.linalg.inv(self.problem.units.jacobian)
+        return back.T @ self._information @ back
+
+    @cached_property
+    def _information(self) -> Array:
+        """The same of θ in the problem's units."""
+        return self.problem.rows * observed_information(self.problem.model, self.problem.standard, self.local)
 
     @cached_property
     def unattained(self) -> Array:
         """Which learnt entries, (p,), belong to a gate or an expert whose maximum is at infinity."""
-        model, law, out = self.problem.model, self.problem.law, np.zeros(self.theta.shape, dtype=bool)
-        at = evaluate_softmax(self.problem.layout, model, law, self.theta)
+        model, law, out = self.problem.model, self.problem.standard, np.zeros(self.local.shape, dtype=bool)
+        at = evaluate_softmax(self.problem.layout, model, law, self.local)
         for i in saturated(model, law, at):
             out[at.parts[i].rows, at.parts[i].columns] = True
         return model.free(out)
@@ -88,15 +99,17 @@ class Inference:
         Entries whose maximum is at infinity have none (not a number); the others have theirs with those at the bound.
         """
         found = np.flatnonzero(~self.unattained)
-        information = self.information[np.ix_(found, found)]
+        information = self._information[np.ix_(found, found)]
         scale = np.sqrt(np.abs(np.diagonal(information)))
         if not len(found) or not np.all(scale > 0):
             return None
         values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
         if values[0] <= 1e-12 * values[-1]:
             return None
-        out = np.full(self.information.shape, np.nan)
-        out[np.ix_(found, found)] = (vectors / values) @ vectors.T / np.outer(scale, scale)
+        out = np.full(self._information.shape, np.nan)
+        # No part's entries depend on another's: those of a part are found all or none.
+        turn = self.problem.units.jacobian[np.ix_(found, found)] @ (vectors / scale[:, None])
+        out[np.ix_(found, found)] = (turn / values) @ turn.T
         return out
 
     @property
@@ -138,15 +151,16 @@ class Inference:
         return self.problem.classes[code] if self.problem.classes else str(code)
 
 
-def infer(problem: Problem, theta: Array) -> Inference:
-    """Log-likelihood and entropy at θ, in one pass; the information when it is asked for."""
+def infer(problem: Problem, local: Array) -> Inference:
+    """Log-likelihood and entropy at θ, in the problem's units, in one pass; the information when it is asked for."""
     plan = problem.layout
-    predictors = plan.predictors(theta)
+    predictors = plan.predictors(local)
     value = entropy = 0.0
-    for block in problem.law.blocks:
+    for block in problem.standard.blocks:
         log_density, _, posterior, _ = e_step(plan, block, predictors)
         value += average(block, log_density + plan.family.base(block.y))
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(posterior > 0, -posterior * np.log(posterior), 0.0)
         entropy += average(block, np.sum(terms, axis=0))
-    return Inference(problem, theta, problem.rows * value, problem.rows * entropy)
+    value -= problem.units.log_unit
+    return Inference(problem, local, problem.rows * value, problem.rows * entropy)

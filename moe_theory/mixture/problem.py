@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 
 from moe_theory.design import Design
 from moe_theory.errors import InputError
-from moe_theory.evaluation.families import LARGEST
+from moe_theory.evaluation.families import LARGEST, MOST
 from moe_theory.evaluation.layout import Layout, require_layout
 from moe_theory.laws.columns import Columns
 from moe_theory.laws.rows import Block
+from moe_theory.mixture.units import Units
 from moe_theory.model import Model
 from moe_theory.structure import FAMILIES, Softmax
 from moe_theory.validation import Array, full_rank_of, real_array, whole_number
@@ -24,8 +25,8 @@ from moe_theory.zoo import softmax_moe
 INTERCEPT = "(Intercept)"
 SCALE, OFFSET = "(scale)", "(offset)"
 HUGE = 1e150  # of a response, in size
+LARGE = 1e153  # of a feature, in size
 NEAR = 2e-5  # part of a feature that those before it do not explain: below it normal equations lose too many digits
-FAR = 1e8  # mean of a normal response over its standard deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,16 +84,28 @@ class Features:
 
 
 @dataclass(frozen=True, eq=False)
+class Given:
+    """The user's arrays: the table's columns, (n,) or a number each, responses (n,), weights (n,) or None."""
+
+    columns: list[Array | float]
+    y: Array
+    weight: Array | None
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A mixture of experts and its data.
 
-    model: a softmax mixture with a design. law: the table. features: their names. family: of the experts. classes: the
-    labels of a response that is not numeric or multinomial, in order of their codes. rows: total weight, the n of BIC.
-    intercept: whether `of` put a constant before both.
+    model: a softmax mixture with a design. given: the data as they came. units: those in which the model is fitted, in
+    which the table is `standard`. features: their names. family: of the experts. classes: the labels of a response that
+    is not numeric or multinomial, in order of their codes. rows: total weight, the n of BIC. intercept: whether `of`
+    put a constant before both.
     """
 
     model: Model
-    law: Columns
+    given: Given
+    units: Units
+    standard: Columns
     features: Features
     family: str
     classes: tuple[str, ...]
@@ -150,28 +163,40 @@ class Problem:
             raise InputError("x: expected at least one feature or an intercept, got none")
         if not other and k > 1:
             raise InputError("gate: expected at least one feature or an intercept, got none")
+        _check_size("x", own, experts, intercept)
+        _check_size("gate", other, seen, intercept)
         first = int(intercept)
+        # What only one of them has a constant to absorb the shift of is not the same column for both.
+        alike = gate is None or intercept or _has_constant(experts) == _has_constant(seen)
         shared = tuple(
             name
             for i, name in enumerate(own)
-            if name in other
+            if alike
+            and name in other
             and (i < first or gate is None or np.array_equal(experts[:, i - first], seen[:, other.index(name) - first]))
         )
         for argument, part, table in (("names", own, experts), ("gate_names", other, seen)):
             _check_reserved(argument, part[first:], table)
         features = Features(own, other, shared, shift is not None, family == "gaussian")
         model = features.designed(softmax_moe(k, family, count or 3, common_sigma))
-        law = Columns(features.pieces(experts, seen, shift, intercept), response, weight)
+        given = Given(features.pieces(experts, seen, shift, intercept), response, weight)
+        units = _units(model, features, given)
+        law = _in_units(units, given)
         _check_rank("x", law, features, own)
         if gate is not None and k > 1:
             _check_rank("gate", law, features, tuple(features.gate_column(name) for name in other))
         total = float(n if weight is None else np.sum(weight))
-        return cls(model, law, features, family, tuple(map(str, classes)), total, intercept)
+        return cls(model, given, units, law, features, family, tuple(map(str, classes)), total, intercept)
+
+    @cached_property
+    def law(self) -> Columns:
+        """The table in the user's units."""
+        return Columns(self.given.columns, self.given.y, self.given.weight)
 
     @cached_property
     def layout(self) -> Layout:
         """Which columns experts and gate see, and the array kernels."""
-        return require_layout(self.model, self.law)
+        return require_layout(self.model, self.standard)
 
     @property
     def structure(self) -> Softmax:
@@ -185,11 +210,22 @@ class Problem:
             raise InputError(f"model: expected one with a design, got {self.model.name}")
         return self.model.design
 
+    def experts_of(self, values: Array) -> Array:
+        """The experts' entries of θ or of what is laid out as it, (k, d) or (k, C-1, d), in the features' order."""
+        s = self.structure
+        own = values[s.experts][:, [self.features.columns.index(name) for name in self.features.experts]]
+        return own.reshape(s.k, s.per_expert, -1) if self.family == "multinomial" else own
+
+    def gate_of(self, values: Array) -> Array:
+        """The gate's, (k, g), in the features' order; 0 for label 1."""
+        columns = [self.features.columns.index(self.features.gate_column(name)) for name in self.features.gate]
+        return np.vstack([np.zeros((1, len(columns))), values[self.structure.gate][:, columns]])
+
     def block(
         self, x: ArrayLike, gate: ArrayLike | None = None, offset: ArrayLike | None = None, y: Array | None = None
     ) -> Block:
-        """New rows, (n, d) and (n, g) as in `of`, as a block of the table's columns; InputError for other shapes, or an
-        offset that is missing or too much."""
+        """New rows, (n, d) and (n, g) as in `of`, as a block of the table's columns in the user's units; InputError for
+        other shapes, or an offset that is missing or too much."""
         first = int(self.intercept)
         experts = real_array("x", _in_order("x", x, self.features.experts[first:]), ndim=2)
         if experts.shape[1] != len(self.features.experts) - first:
@@ -207,6 +243,37 @@ class Problem:
         pieces = self.features.pieces(experts, seen, shift, bool(first))
         table = np.stack([np.broadcast_to(piece, (len(experts),)) for piece in pieces])
         return Block(table, np.zeros(len(experts)) if y is None else y, 1.0)
+
+
+def _units(model: Model, features: Features, given: Given) -> Units:
+    place, design, structure = features.columns.index, model.design, model.structure
+    assert design is not None and structure is not None
+    parts = [place(n) for n in features.experts], [place(features.gate_column(n)) for n in features.gate]
+    offset = place(OFFSET) if features.offset else None
+    sigma = place(features.scale) if features.scaled else 0
+    return Units.of(given.columns, given.y, given.weight, design, structure, parts, sigma, offset)
+
+
+def _in_units(units: Units, given: Given) -> Columns:
+    """The table in these units, of which no other copy is made."""
+    law = Columns(given.columns, given.y.copy(), given.weight)
+    for block in law.blocks:
+        block.y[...] = units.respond(block.y, block.x)
+        units.standardise(block.x)
+    return law
+
+
+def _has_constant(table: Array) -> bool:
+    return bool(np.any(np.all(table == table[:1], axis=0) & (table[0] != 0)))
+
+
+def _check_size(argument: str, names: tuple[str, ...], table: Array, intercept: bool) -> None:
+    if table.size and np.max(np.abs(table)) > LARGE:
+        column = int(np.argmax(np.max(np.abs(table), axis=0)))
+        raise InputError(
+            f"{argument}: expected values whose squares are finite, got {np.max(np.abs(table)):g} in column"
+            f" {names[column + intercept]!r}"
+        )
 
 
 def _column_names(table: Any) -> tuple[str, ...] | None:
@@ -255,16 +322,21 @@ def _weights(weights: ArrayLike | None, n: int) -> Array | None:
     return weight
 
 
+def check_counts(argument: str, y: Array) -> None:
+    """InputError where there are counts so large that doubles skip whole numbers."""
+    if np.max(y, initial=0.0) > MOST:
+        row = int(np.argmax(y))
+        raise InputError(
+            f"{argument}: expected counts of at most 2^53, {MOST:.0f} (beyond it doubles skip whole numbers), got"
+            f" {y[row]:g} in row {row}"
+        )
+
+
 def _check_response(family: str, y: Array, weight: Array | None, named: int) -> int:
     """How many classes there are, 0 for families without; InputError where the family cannot have such a response."""
     if np.max(np.abs(y)) > HUGE:
         raise InputError(f"y: expected responses whose squares are finite, got {y[np.argmax(np.abs(y))]:g}")
     used = y if weight is None else y[weight > 0]
-    if family == "gaussian" and abs(np.mean(used)) > FAR * np.std(used) > 0:
-        raise InputError(
-            f"y: expected responses that vary by more than {1 / FAR:.0e} of their size, got mean {np.mean(used):g} and"
-            f" standard deviation {np.std(used):g}; subtract a typical value"
-        )
     if np.all(used == used[0]):
         raise InputError(f"y: expected responses that vary, got {used[0]:g} in every row")
     if family == "binomial" and not np.all((y == 0) | (y == 1)):
@@ -275,6 +347,8 @@ def _check_response(family: str, y: Array, weight: Array | None, named: int) -> 
         if len(bad_rows):
             first = int(bad_rows[0])
             raise InputError(f"y: expected whole numbers >= 0 for {family} experts, got {y[first]:g} in row {first}")
+    if family == "poisson":
+        check_counts("y", y)
     if family != "multinomial":
         return 0
     count = max(named, int(np.max(y)) + 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -60,7 +59,7 @@ def report(fit: Estimate) -> dict[str, Any]:
     """JSON-ready; None for what is not a number or not defined.
 
     gate, experts, sigma and standard_errors are nested as the fit's arrays, (k, g), (k, d) or (k, C-1, d), (k,). label
-    and rows, counted from 0, say where a degenerate fit is.
+    and rows, counted from 0, say where a degenerate fit is; rate_remark, why there is no measured_rate.
     """
     rate, measured = fit.rate, fit.measured_rate
     found = {
@@ -82,6 +81,7 @@ def report(fit: Estimate) -> dict[str, Any]:
         "shares": shares(fit),
         "lambda_max": None if rate is None else rate.lambda_max,
         "measured_rate": None if measured is None else measured.to_dict(),
+        "rate_remark": fit.rate_remark,
         "events": fit.events,
     }
     return plain(found)
@@ -106,7 +106,7 @@ def report_without_fit(problem: Problem, failure: DegenerateError) -> dict[str, 
         {"log_likelihood": None, **said, "label": failure.label, "rows": failure.rows, "iterations": None}
         | _problem(problem)
         | dict.fromkeys(numbers)
-        | {"events": []}
+        | {"rate_remark": "", "events": []}
     )
 
 
@@ -115,7 +115,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return {
         "family": problem.family,
         "k": structure.k,
-        "n": len(problem.law),
+        "n": len(problem.standard),
         "weight": problem.rows,
         "parameters": len(design.index),
         "expert_features": features.experts,
@@ -148,17 +148,18 @@ def plain(value: Any) -> Any:
 
 def shares(fit: Estimate) -> Array:
     """Mean responsibility of every label, (k,)."""
-    weight = np.broadcast_to(fit.problem.law.weight, (len(fit.problem.law),))
+    weight = np.broadcast_to(fit.problem.standard.weight, (len(fit.problem.standard),))
     return weight @ fit.responsibilities()
 
 
 def _standard_errors(fit: Estimate) -> dict[str, Any]:
     errors = fit.inference.standard_errors
-    own = replace(fit, theta=fit.problem.model.filled(errors, fit.theta.shape[1]))
-    gate = own.gate
+    own = fit.problem.model.filled(errors, fit.local.shape[1])
+    gate = fit.problem.gate_of(own)
     gate[0] = np.nan  # the reference is not estimated
-    logs = own.layout.coefficients(own.theta)[1]
-    return {"experts": own.experts, "sigma": None if fit.sigma is None else fit.sigma * logs, "gate": gate}
+    logs = fit.layout.coefficients(own)[1]
+    experts = fit.problem.experts_of(own)
+    return {"experts": experts, "sigma": None if fit.sigma is None else fit.sigma * logs, "gate": gate}
 
 
 # Tables ------------------------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ def _standard_errors(fit: Estimate) -> dict[str, Any]:
 
 def _header(fit: Estimate, formula: str | None) -> RenderableType:
     problem, rate, measured = fit.problem, fit.rate, fit.measured_rate
-    n, runs = len(problem.law), len(fit.runs.traces)
+    n, runs = len(problem.standard), len(fit.runs.traces)
     contraction = "not defined: the information is singular" if rate is None else f"{rate.lambda_max:.6f}"
     if measured is not None:
         contraction += f", measured {measured.iterates:.6f} ± {measured.iterates_error:.0e}"
@@ -252,6 +253,8 @@ def _notes(fit: Estimate) -> Iterable[str]:
         yield AT_PENALISED if fit.penalty else NO_ERRORS
     elif fit.penalty:
         yield "Standard errors, AIC, BIC and ICL are those of the likelihood without the penalty, λ_max is with it."
+    if fit.rate_remark and fit.converged and fit.trace.algorithm == "EM":
+        yield f"EM's rate is not measured: {fit.rate_remark.removeprefix('trace: ')}."
     events = list(dict.fromkeys(e for e in fit.events if fit.converged or not e.endswith(fit.message or "\n")))
     yield from (f"{event[:1].upper()}{event[1:]}." for event in events[:MOST])
     if len(events) > MOST:

@@ -7,7 +7,7 @@ import builtins
 import copy
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_theory.errors import InputError
+from moe_theory.mixture.categories import cell_at, refuse_levels, text_of
 from moe_theory.mixture.frames import (
-    FRAME,
-    Places,
     data_of,
     formulaic_package,
     is_text,
@@ -25,6 +24,7 @@ from moe_theory.mixture.frames import (
     numbers_of,
     used,
 )
+from moe_theory.mixture.places import FRAME, Places
 from moe_theory.mixture.problem import INTERCEPT
 from moe_theory.validation import Array
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 TEXT_FAMILIES = ("binomial", "multinomial")  # whose responses may be text
+EXPLICIT = ("C", "hashed")  # what makes categories of whatever it is given
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +68,13 @@ class Terms:
         wanted = {"frame": variables(given.columns, *self.parts), "offset": [self.offset] if self.offset else []}
         if response:
             wanted["y"] = [self.response] if self.classes else variables(given.columns, self.lhs)
-        data = used(given, wanted, FRAME)
+        data = used(given, wanted, FRAME, self.text, ())
         for column in data:
             if is_text(data[column]) != (column in self.text):
                 kinds = ("categories", "numbers") if column in self.text else ("numbers", "categories")
                 raise InputError(f"frame: expected {kinds[0]} in column {column}, as in the fit, got {kinds[1]}")
         x, gate = self.features([matrix_of(part, data, FRAME) for part in self.parts])
-        shift = offset if self.offset is None else numbers_of("offset", data, self.offset)
+        shift = offset if self.offset is None else numbers_of("offset", data, self.offset, FRAME)
         if not response:
             return x, gate, shift, None
         return x, gate, shift, self.codes(data) if self.classes else np.asarray(matrix_of(self.lhs, data, FRAME))[:, 0]
@@ -97,7 +98,7 @@ class Terms:
     def codes(self, data: DataFrame) -> Array:
         """A response of text as places among the classes, (n,)."""
         codes = {name: float(i) for i, name in enumerate(self.classes)}
-        text = [str(value) for value in data[self.response]]
+        text = [label(value) for value in data[self.response]]
         unknown = [i for i, value in enumerate(text) if value not in codes]
         if unknown:
             got = f"got {text[unknown[0]]!r} in row {unknown[0]}"
@@ -128,26 +129,60 @@ def parsed(formula: str, columns: Sequence[str]) -> tuple[Any, ...]:
 
 def variables(columns: Iterable[str], *parts: Any) -> list[str]:
     """The columns that formulas or specs read, sorted, and names that should be columns but are not."""
+    return sorted({name for name, _ in _uses(columns, parts)})
+
+
+def stated(columns: Iterable[str], *parts: Any) -> set[str]:
+    """Those that the formula says are categories, by C()."""
+    return {name for name, how in _uses(columns, parts) if how == "stated"}
+
+
+def judged(columns: Iterable[str], *parts: Any) -> set[str]:
+    """Those whose text would be categories without the formula saying so."""
+    return {name for name, how in _uses(columns, parts) if how == "plain"}
+
+
+def _uses(columns: Iterable[str], parts: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """(name, how) of all that formulas or specs read: plain, stated to be a category, or in an expression of the user's
+    own, such as x.str.len() or x == "a", whose value is another thing than the column."""
     from formulaic.transforms import TRANSFORMS
 
-    there, found = set(columns), set()
+    there = set(columns)
     for factor in {factor.expr for part in parts for term in getattr(part, "formula", part) for factor in term.factors}:
         if factor in there:
-            found.add(factor)
+            yield factor, "plain"
             continue
-        found |= set(re.findall("`([^`]+)`", factor))
+        quoted = dict(enumerate(re.findall("`([^`]+)`", factor)))
+        numbers = iter(quoted)
+        source = re.sub("`[^`]+`", lambda _, numbers=numbers: f"_quoted_{next(numbers)}", factor)  # type: ignore[misc]
+        names = {f"_quoted_{i}": name for i, name in quoted.items()}
         try:
-            nodes = list(ast.walk(ast.parse(re.sub("`[^`]+`", "None", factor), mode="eval")))
+            tree = ast.parse(source, mode="eval").body
         except SyntaxError as error:
             raise InputError(f"formula: expected terms in Python's notation, got {factor!r} ({error.msg})") from error
-        functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-        functions |= {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
-        for node in nodes:
-            if isinstance(node, ast.Name) and (
-                node.id in there or not (id(node) in functions or node.id in TRANSFORMS or hasattr(builtins, node.id))
-            ):
-                found.add(node.id)
-    return sorted(found)
+        for name, how, called in _names(tree, "plain"):
+            known = called or name in TRANSFORMS or hasattr(builtins, name)
+            if name in names or name in there or not known:
+                yield names.get(name, name), how
+
+
+def _names(node: ast.AST, how: str) -> Iterator[tuple[str, str, bool]]:
+    """(name, how it is used, whether as a function or for an attribute) of all names in an expression."""
+    own = how if how == "stated" else "own"
+    if isinstance(node, ast.Name):
+        yield node.id, how, False
+    elif isinstance(node, ast.Call):
+        yield from ((name, inner, True) for name, inner, _ in _names(node.func, how) if isinstance(node.func, ast.Name))
+        inside = "stated" if isinstance(node.func, ast.Name) and node.func.id in EXPLICIT else how
+        others = [*node.args, *node.keywords] if isinstance(node.func, ast.Name) else list(ast.iter_child_nodes(node))
+        for child in others:
+            yield from _names(child, inside)
+    elif isinstance(node, ast.Attribute):
+        direct = isinstance(node.value, ast.Name)
+        yield from ((name, inner, direct or called) for name, inner, called in _names(node.value, own))
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _names(child, own if isinstance(node, ast.Compare) else how)
 
 
 def matrix_of(terms: Any, data: DataFrame, places: Places) -> Any:
@@ -186,8 +221,10 @@ def response_of(
 ) -> tuple[Array, tuple[str, tuple[str, ...], Any]]:
     """(y (n,), the first fields of `Terms` that say how it is read)."""
     factors = [factor for term in lhs for factor in term.factors]
-    column = factors[0].expr if len(factors) == 1 else ""
-    if column not in data.columns or not is_text(data[column]):
+    expression = factors[0].expr if len(factors) == 1 else ""
+    named = re.fullmatch(r"C\((?:`([^`]+)`|(\w+))\)", expression)
+    column = (named[1] or named[2]) if named else expression
+    if column not in data.columns or not (named or is_text(data[column])):
         matrix = matrix_of(lhs, data, places)
         if matrix.shape[1] != 1:
             got = f"{matrix.shape[1]} ({listed(matrix.model_spec.column_names)})"
@@ -195,14 +232,31 @@ def response_of(
         return np.asarray(matrix, dtype=float)[:, 0], (column, (), matrix.model_spec)
     own = data[column]
     if family not in TEXT_FAMILIES:
-        raise InputError(f"y: expected numbers for {family} experts, got text in column {column} ({str(own[0])!r})")
-    classes = tuple(map(str, own.cat.categories)) if hasattr(own, "cat") else tuple(sorted(set(own.astype(str))))
+        got = f"categories, {expression}" if named else f"text in column {column}, {cell_at(own.tolist(), 0, places)}"
+        raise InputError(f"y: expected numbers for {family} experts, got {got}")
+    ordered = own.cat.categories if hasattr(own, "cat") else sorted(set(own if not is_text(own) else map(label, own)))
+    classes = tuple(map(label, ordered))
     if len(classes) < 2 or (family == "binomial" and len(classes) > 2):
         least = "two" if family == "binomial" else "at least two"
         got = f"{len(classes)} in column {column} ({listed(classes)})"
         raise InputError(f"y: expected {least} different values for {family} experts, got {got}")
     terms = Terms("", column, classes, None, (), frozenset(), False, None, {}, {})
     return terms.codes(data), (column, classes, None)
+
+
+def label(value: Any) -> str:
+    """A class by name; 1.0 is 1."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else text_of(value)
+
+
+def refuse_numbers_in_terms(matrices: Iterable[Any], columns: Iterable[str], places: Places) -> None:
+    """InputError for an expression in a formula whose values are numbers that became levels."""
+    there = set(columns)
+    for matrix in matrices:
+        for factor, (_, state) in matrix.model_spec.encoder_state.items():
+            explicit = re.match(rf"(?:{'|'.join(EXPLICIT)})\(", str(factor))
+            if "categories" in state and factor not in there and not explicit:
+                refuse_levels(factor, state["categories"], places)
 
 
 def _unseen(terms: Any, data: DataFrame, warning: str, places: Places) -> InputError:

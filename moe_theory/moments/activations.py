@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike
 from sympy.core.function import AppliedUndef
 from sympy.printing.pycode import MpmathPrinter
 
-from moe_theory.atoms import absorb_logs, exact, expit, larger
+from moe_theory.atoms import exact, expit
 from moe_theory.errors import InputError
+from moe_theory.primitives import larger
+from moe_theory.stable import stable
 from moe_theory.symbolic.identities import exact_form
 from moe_theory.symbolic.lower import Compiled
 from moe_theory.validation import Array
@@ -292,7 +294,7 @@ def _largest(terms: Any) -> sp.Expr:
 def _stable(expr: sp.Expr) -> sp.Expr:
     """`expr` with log(1 + exp(t)) and 1 / (1 + exp(t))^n written by functions that do not overflow."""
     if expr.has(sp.log, sp.exp) and not expr.has(sp.cosh, sp.tanh):
-        expr = absorb_logs(expr)
+        expr = stable(expr)
 
     def logistic(base: sp.Expr, power: sp.Expr) -> sp.Expr:
         rest = base - 1

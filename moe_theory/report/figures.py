@@ -45,13 +45,13 @@ def rate_points(trace: Trace, prediction: RatePrediction, limit: Array | None = 
     where the run has settled (a third of the way).
     """
     if limit is None:
-        ahead = _extrapolated(trace)
-        limit = ahead if trace.coordinates is None else trace.coordinates.lift(ahead)
-    local = limit if trace.coordinates is None else trace.coordinates.project(limit)
+        local = _extrapolated(trace)
+    else:
+        local = limit if trace.coordinates is None else trace.coordinates.project(limit)
     free = trace.model.free
     moves = free(trace.local - local)
     distance = np.sqrt(np.einsum("ti,ij,tj->t", moves, trace.metric, moves))
-    gap = trace.gaps(limit)
+    gap = trace.local_gaps(local)
     size = 1 + float(np.sqrt(free(local) @ trace.metric @ free(local)))
     last = _last_above(distance, max(1e-14, trace.accuracy) * size)
     gap = np.where(gap > 0, gap, NAN)

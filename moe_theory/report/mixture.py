@@ -156,7 +156,8 @@ class _Sheet(ABC):
 
     def mean(self) -> Array:
         """Of the table's columns, (D,)."""
-        return np.asarray(sum(np.sum(b.x, axis=1) for b in self.fit.problem.law.blocks)) / len(self.fit.problem.law)
+        law = self.fit.problem.law
+        return np.asarray(sum(np.sum(b.x / len(law), axis=1) for b in law.blocks))
 
 
 class _Features(_Sheet):
@@ -209,7 +210,7 @@ class _Variables(_Sheet):
 
 
 def _rows(fit: MixtureFit, x: Array) -> list[MixtureShare]:
-    y, shares = fit.problem.law.y, fit.responsibilities()
+    y, shares = fit.problem.given.y, fit.responsibilities()
     rng = np.random.default_rng(len(y) + 7919)  # not a seed that a user's own data come from
     shown = np.arange(len(y)) if len(y) <= POINTS else rng.choice(len(y), POINTS, replace=False)
     height = y[shown]

@@ -10,15 +10,15 @@ from functools import cached_property, lru_cache, partial
 import sympy as sp
 
 from moe_theory.atoms import exp_tidy, expit, log_sum_exp
+from moe_theory.deadline import within
 from moe_theory.errors import CurvedModelError, DerivationError, InputError
-from moe_theory.model import LABEL, RESPONSE, Model, Values
-from moe_theory.symbolic.classify import (
-    curvature_obstruction,
-    points,
-    require_exponential_family,
-    require_probability_law,
-)
+from moe_theory.model import LABEL, RESPONSE, Model
+from moe_theory.symbolic.classify import Affine, affine_family, base_response, points, require_exponential_family
+from moe_theory.symbolic.continuity import require_continuous
+from moe_theory.symbolic.density import require_probability_law
 from moe_theory.symbolic.expectation import NormalExpert, normal_experts
+from moe_theory.symbolic.functions import require_known
+from moe_theory.symbolic.self_check import self_check
 from moe_theory.symbolic.symmetry import symmetries
 
 
@@ -26,8 +26,9 @@ from moe_theory.symbolic.symmetry import symmetries
 def derive(model: Model) -> Derivation:
     """Derive the exponential family of a declared model and all that follows from it.
 
-    Raises NotExponentialFamilyError naming the offending term, DerivationError if a density is not
-    normalised. A curved family is derived as far as it goes:
+    Raises NotExponentialFamilyError naming the offending term, DerivationError if a density is not normalised, for
+    functions that jump or are not known everywhere, for what could not be decided in 8 seconds, and if what is compiled
+    does not agree with log p as it was declared (`self_check`). A curved family is derived as far as it goes:
     `obstruction` says why it is not flat, and what needs flatness (statistic, mirror map, M) raises CurvedModelError.
 
     >>> from moe_theory.zoo import symmetric_linear
@@ -37,9 +38,33 @@ def derive(model: Model) -> Derivation:
     >>> theory.posterior[1]
     expit(2*eta_beta*y + eta_w)
     """
-    require_exponential_family(model)
-    require_probability_law(model)
-    return Derivation(model)
+    question = ""
+
+    def answered() -> Derivation:
+        nonlocal question
+        for asked, require in REQUIRED.items():
+            question = asked
+            require(model)
+        theory = Derivation(model)
+        question = "whether it is flat"
+        theory.obstruction  # noqa: B018  found now, not when it is first asked for
+        question = "whether its kernels are right"
+        self_check(theory)
+        return theory
+
+    try:
+        return within(SECONDS, answered)
+    except TimeoutError:
+        raise DerivationError(f"model {model.name!r}: could not decide in {SECONDS} s {question}") from None
+
+
+SECONDS = 8
+REQUIRED: dict[str, Callable[[Model], None]] = {
+    "whether its functions are known everywhere": require_known,
+    "whether it is continuous": require_continuous,
+    "whether it is an exponential family": require_exponential_family,
+    "whether its densities integrate to 1": require_probability_law,
+}
 
 
 def why_not(model: Model) -> str:
@@ -66,9 +91,13 @@ class Derivation:
     model: Model
 
     @cached_property
+    def _family(self) -> Affine | str:
+        return affine_family(self.model)
+
+    @property
     def obstruction(self) -> str | None:
         """None for a flat family, else the term that makes it curved."""
-        return curvature_obstruction(self.model)
+        return self._family if isinstance(self._family, str) else None
 
     @property
     def flat(self) -> bool:
@@ -85,17 +114,37 @@ class Derivation:
     def statistics(self) -> tuple[sp.Matrix, ...]:
         """s(y, z) for each label, (m, 1): ∂ log p/∂η at η = 0, bounded components shifted to have minimum 0."""
         self._require_flat()
-        zero = dict.fromkeys(self.model.learnt, 0)
-        columns = [sp.Matrix([e.diff(s).subs(zero) for s in self.model.learnt]) for e in self.model.log_joint]
-        finite = isinstance(self.model.response, Values)
+        model = self.model
+        columns = [self._statistic_at(i) for i in range(len(model.latent))]
         shift = []
-        for j in range(len(self.model.learnt)):
-            values = [c[j] for c in columns]
-            if finite:
-                values = [v.subs(RESPONSE, y) for v in values for y in self.model.response.values]
-            values = [sp.expand(v) for v in values]
+        for j in range(len(model.learnt)):
+            values = [sp.expand(c[j].subs(RESPONSE, y)) for c in columns for y in model.response.exact or (RESPONSE,)]
             shift.append(min(values) if all(v.is_number for v in values) else sp.Integer(0))
         return tuple((c - sp.Matrix(shift)).applyfunc(sp.expand) for c in columns)
+
+    def _statistic_at(self, label: int) -> sp.Matrix:
+        """The slopes of log p(y,z|x) less those at the first label and some y, which were proved, plus the latter's
+        derivative at 0: in which form of y they are written is read off derivatives, where these agree."""
+        model, zero = self.model, dict.fromkeys(self.model.learnt, 0)
+        read = [model.log_joint[label].diff(s).subs(zero) for s in model.learnt]
+        family = self._family
+        if isinstance(family, str):
+            return sp.Matrix(read)
+        first = [model.log_joint[0].diff(s).subs(zero).subs(RESPONSE, family.response) for s in model.learnt]
+        proved = {
+            y: [a + b for a, b in zip(v, first, strict=True)] for (i, y), v in family.slopes.items() if i == label
+        }
+        right = all(
+            sp.expand(e.subs(RESPONSE, y) - v) == 0
+            for y, values in proved.items()
+            for e, v in zip(read, values, strict=True)
+        )
+        if right:
+            return sp.Matrix(read)
+        if not model.response.values:
+            return sp.Matrix(proved[RESPONSE])
+        through = {y: sp.prod((RESPONSE - u) / (y - u) for u in proved if u != y) for y in proved}
+        return sum((through[y] * sp.Matrix(values) for y, values in proved.items()), sp.zeros(len(read), 1))
 
     @cached_property
     def statistic(self) -> sp.Matrix:
@@ -114,11 +163,11 @@ class Derivation:
     @cached_property
     def mirror_map(self) -> sp.Expr:
         """A_x(η), the log-partition function up to a constant."""
-        learnt = self.model.learnt
+        learnt, response = self.model.learnt, base_response(self.model)
         candidates = []
-        for z, y, log_joint in points(self.model):
-            at = 0 if y is RESPONSE else y
-            s = self.statistics[self.model.latent.index(z)].subs(RESPONSE, at)
+        for i, y, log_joint in points(self.model):
+            at = response if y is RESPONSE else y
+            s = self.statistics[i].subs(RESPONSE, at)
             candidates.append((sum(e != 0 for e in s), log_joint.subs(RESPONSE, at), s))
         # Where the statistic vanishes, -log p is A itself, in its tidiest form.
         _, log_joint, s = min(candidates, key=lambda c: c[0])

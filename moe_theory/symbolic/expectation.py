@@ -9,7 +9,8 @@ import sympy as sp
 
 from moe_theory.atoms import log_normal, log_poisson
 from moe_theory.errors import DerivationError
-from moe_theory.model import RESPONSE, Counts, Model, Values
+from moe_theory.model import RESPONSE, Model
+from moe_theory.response import Counts, Reals, Values
 from moe_theory.symbolic.identities import prove_zero
 
 
@@ -26,7 +27,7 @@ def normal_laws(model: Model) -> tuple[NormalExpert, ...]:
     """The normal law of y given each label; DerivationError if an expert's density is another one."""
     experts = []
     for z, expert in zip(model.latent, model.log_expert, strict=True):
-        real = not isinstance(model.response, Counts | Values)
+        real = isinstance(model.response, Reals)
         precision = -sp.expand(expert.diff(RESPONSE, 2)) if real else sp.Integer(0)
         found = not precision.has(RESPONSE) and precision.is_positive
         if found:
@@ -76,7 +77,7 @@ def expect_response(model: Model, label: int, expr: sp.Expr) -> sp.Expr:
     degree 2 at most for Poisson ones."""
     if isinstance(model.response, Values):
         probability = lambda y: sp.exp(model.log_expert[label].subs(RESPONSE, y))
-        return sp.Add(*(probability(y) * expr.subs(RESPONSE, y) for y in model.response.values))
+        return sp.Add(*(probability(y) * expr.subs(RESPONSE, y) for y in model.response.exact))
     if isinstance(model.response, Counts):
         mean = variance = sp.exp(poisson_laws(model)[label])
     else:

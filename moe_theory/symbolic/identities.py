@@ -2,15 +2,16 @@
 
 `prove_zero` first looks for a counterexample at random rational points with 50 digits, then reduces exactly. With
 every exp(monomial) a new positive generator, an expression without outer logarithms is a rational function and is
-zero exactly when its numerator expands to 0. One with logarithms is zero exactly when it is zero at a base point
+zero exactly when its numerator expands to 0; any other function is one more generator, of which nothing is known. One
+with logarithms that is analytic everywhere (`functions.is_analytic`) is zero exactly when it is zero at a base point
 and all its partial derivatives (in which a logarithm that enters linearly is gone) are zero. No `simplify`, no
-`integrate`: nothing here can hang.
+`integrate`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -18,12 +19,39 @@ import mpmath
 import sympy as sp
 from sympy.printing.pycode import MpmathPrinter
 
-from moe_theory.atoms import STABLE, LogSumExp, expit, softplus
+from moe_theory.atoms import STABLE, LogSumExp, expit, log_ndtr, mills, softplus
+from moe_theory.symbolic.functions import far_bends, in_canonical_signs, is_analytic, kinks
 
 DIGITS = 50
+BESIDE = 3  # points on either side of a kink, near and far
+
+
+def _softplus(t: mpmath.mpf) -> mpmath.mpf:
+    return max(t, mpmath.mpf(0)) + mpmath.log1p(mpmath.exp(-abs(t)))
+
+
+def _log_sum_exp(*terms: mpmath.mpf) -> mpmath.mpf:
+    top = max(terms)
+    return top + mpmath.log(mpmath.fsum(mpmath.exp(t - top) for t in terms))
+
+
+def _log_ndtr(t: mpmath.mpf) -> mpmath.mpf:
+    return mpmath.log(mpmath.erfc(-t / mpmath.sqrt(2)) / 2)
+
+
 _MPMATH = {
+    "softplus": _softplus,
+    "expit": lambda t: 1 / (1 + mpmath.exp(-t)),
+    "LogSumExp": _log_sum_exp,
+    "log_ndtr": _log_ndtr,
+    "mills": lambda t: mpmath.exp(-t * t / 2 - mpmath.log(2 * mpmath.pi) / 2 - _log_ndtr(t)),
     "log_factorial": lambda y: mpmath.re(mpmath.loggamma(y + 1)),
     "indicator": lambda y, value: mpmath.mpf(int(y == value)),
+    "relu": lambda t: max(t, mpmath.mpf(0)),
+    "step": lambda t: mpmath.mpf(int(t > 0)),
+    "sign": mpmath.sign,
+    "Heaviside": lambda t, *_: mpmath.mpf(int(t > 0)),
+    "polygamma": mpmath.polygamma,
 }
 
 
@@ -69,36 +97,116 @@ def prove_zero(
 
 
 def find_nonzero(expr: sp.Expr, trials: int = 4, seed: int = 0) -> Identity | None:
-    """A random rational point at which `expr` is not 0 to 50 digits (30 of them after cancellation), or None."""
+    """A rational point at which `expr` is not 0, or None: among so many random ones where it is a real number, and both
+    sides of every kink. Two precisions have to agree on its value, so that neither what is small nor what is left of a
+    cancellation is mistaken."""
     symbols = sorted(expr.free_symbols, key=str)
-    rng = random.Random(seed)
-    value_at = _evaluator(expr)
-    for trial in range(trials if symbols else 1):
-        point = {s: sp.Rational(rng.randint(-300, 300), 100) for s in symbols}
-        value = value_at(point, DIGITS)
-        if abs(value) > mpmath.mpf(10) ** (-DIGITS + 20):
-            return Identity(False, {str(s): str(v) for s, v in point.items()}, mpmath.nstr(value, 15), trials=trial + 1)
+    terms_at = _terms(expr)
+    real = 0
+    for point in trial_points(expr, symbols, trials if not symbols else 8 * trials, seed):
+        if real >= trials and not point.beside_kink:
+            continue
+        value = _settled(terms_at, point)
+        real += value is not None
+        if value:
+            witness = {str(s): str(v) for s, v in point.items()}
+            return Identity(False, witness, mpmath.nstr(value, 15), trials=real)
     return None
 
 
+def nonzero_at(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Rational]) -> bool:
+    """Whether `expr` is a real number there, and surely not 0."""
+    return bool(_settled(_terms(expr), point))
+
+
+def _settled(
+    terms_at: Callable[..., list[mpmath.mpf] | None], point: Mapping[sp.Symbol, sp.Rational]
+) -> mpmath.mpf | None:
+    """The sum of the terms there, as soon as it stands out of their rounding and one with twice the digits agrees; 0
+    where that does not come to pass, None where a term is no real number."""
+    before = None
+    for digits in (DIGITS, 2 * DIGITS, 4 * DIGITS, 8 * DIGITS, 16 * DIGITS, 32 * DIGITS):
+        terms = terms_at(point, digits)
+        if terms is None:
+            return None
+        with mpmath.workdps(digits):
+            value, size = mpmath.fsum(terms), max(map(abs, terms))
+        agrees = before is not None and abs(value - before) <= abs(value) * mpmath.mpf(10) ** -10
+        if agrees and abs(value) > size * mpmath.mpf(10) ** (10 - digits // 2):
+            return value
+        if before is not None and size < mpmath.mpf(10) ** (digits // 4):
+            break
+        before = value
+    return mpmath.mpf(0)
+
+
+class TrialPoint(dict[sp.Symbol, sp.Rational]):
+    """{symbol: rational}. beside_kink: it was put next to one."""
+
+    beside_kink = False
+
+
+def trial_points(expr: sp.Expr, symbols: Sequence[sp.Symbol], trials: int = 4, seed: int = 0) -> Iterator[TrialPoint]:
+    """Random rational points in a cube of half-width 3, then for every kink g of `expr`, and every bend far from there,
+    that is affine in a symbol, points on both sides of g = 0, near and far."""
+    rng = random.Random(seed)
+    anywhere = lambda: TrialPoint((s, sp.Rational(rng.randint(-300, 300), 100)) for s in symbols)
+    for _ in range(trials if symbols else 1):
+        yield anywhere()
+    for g, s in ((g, s) for g in kinks(expr, symbols) + far_bends(expr, symbols) for s in symbols):
+        slope = g.diff(s)
+        if slope == 0 or slope.has(s):
+            continue
+        for size in (1, -1, 50, -50) * BESIDE:
+            point, away = anywhere(), sp.Rational(size * rng.randint(50, 150), 100)
+            moved = {t: v for t, v in point.items() if t != s}
+            at = ((away - g.xreplace({s: sp.Integer(0)})) / slope).xreplace(moved)
+            if at.is_number and at.is_finite:
+                point[s] = sp.Rational(str(at.evalf(30)))
+                point.beside_kink = True
+                yield point
+
+
 def evaluate(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Expr | float], digits: int = DIGITS) -> mpmath.mpf:
-    """Value of `expr` at `point` by mpmath from the exact (exp/log) definition of every atom."""
-    return _evaluator(expr)(point, digits)
+    """Value of `expr` at `point` by mpmath from the definition of every atom, nan where it is no real number."""
+    value = evaluator(expr)(point, digits)
+    return mpmath.nan if value is None else value
 
 
-def _evaluator(expr: sp.Expr) -> Callable[[Mapping[sp.Symbol, sp.Expr | float], int], mpmath.mpf]:
+def evaluator(expr: sp.Expr) -> Callable[[Mapping[sp.Symbol, sp.Expr | float], int], mpmath.mpf | None]:
+    """`expr` as a function of (point, digits), None where it is not a finite real number."""
+    terms_at = _terms(expr)
+
+    def value_at(point: Mapping[sp.Symbol, sp.Expr | float], digits: int) -> mpmath.mpf | None:
+        terms = terms_at(point, digits)
+        with mpmath.workdps(digits):
+            return None if terms is None else mpmath.fsum(terms)
+
+    return value_at
+
+
+def _terms(expr: sp.Expr) -> Callable[[Mapping[sp.Symbol, sp.Expr | float], int], list[mpmath.mpf] | None]:
+    """The additive terms of `expr` as a function of (point, digits), None where one is not a finite real number."""
     symbols = sorted(expr.free_symbols, key=str)
     # To print sums in the order of their terms' names took longer than all the rest.
     printer = MpmathPrinter(
         {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True, "order": "none"}
     )
-    function = sp.lambdify(symbols, exact_form(expr), modules=[_MPMATH, "mpmath"], printer=printer)
+    terms = [t.replace(sp.DiracDelta, lambda *_: sp.Integer(0)) for t in sp.Add.make_args(expr)]
+    function = sp.lambdify(symbols, terms, modules=[_MPMATH, "mpmath"], printer=printer)
 
-    def value_at(point: Mapping[sp.Symbol, sp.Expr | float], digits: int) -> mpmath.mpf:
+    def terms_at(point: Mapping[sp.Symbol, sp.Expr | float], digits: int) -> list[mpmath.mpf] | None:
         with mpmath.workdps(digits):
-            return mpmath.mpf(function(*(_number(point[s]) for s in symbols)))
+            try:
+                values = function(*(_number(point[s]) for s in symbols))
+            except (ArithmeticError, ValueError):  # a pole, or a logarithm of 0
+                return None
+            real = [v.real if isinstance(v, mpmath.mpc) and v.imag == 0 else v for v in values]
+            if any(isinstance(v, mpmath.mpc) or not mpmath.isfinite(v) for v in real):
+                return None
+            return [mpmath.mpf(v) for v in real]
 
-    return value_at
+    return terms_at
 
 
 def exact_form(expr: sp.Expr) -> sp.Expr:
@@ -121,10 +229,13 @@ def _number(value: sp.Expr | float) -> mpmath.mpf:
 
 
 def _is_zero(expr: sp.Expr, base: Mapping[sp.Symbol, sp.Expr], depth: int) -> bool:
+    expr = in_canonical_signs(expr)
     try:
         return _rational(expr)[0] == 0
     except _NotRationalError:
         pass
+    if _rational(expr, opaque=True)[0] == 0:
+        return True
     symbols = sorted(expr.free_symbols, key=str)
     if not symbols or depth == 0:
         return _constant_zero(expr)
@@ -134,6 +245,8 @@ def _is_zero(expr: sp.Expr, base: Mapping[sp.Symbol, sp.Expr], depth: int) -> bo
     if at_base.free_symbols & set(moving) and base:
         # A base such as {φ: η} leaves η free: at_base must vanish identically in η.
         moving = [s for s in moving if s not in at_base.free_symbols]
+    if not is_analytic(expr, moving):  # its derivatives do not tell
+        return False
     return _is_zero(at_base, {}, depth - 1) and all(_is_zero(expr.diff(s), base, depth - 1) for s in moving)
 
 
@@ -141,11 +254,14 @@ def _constant_zero(expr: sp.Expr) -> bool:
     return sp.expand(sp.expand_log(exact_form(expr), force=True)) == 0
 
 
-def _rational(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
-    """(numerator, denominator, exponential generators); _NotRationalError if a logarithm stands outside exp."""
+def _rational(expr: sp.Expr, opaque: bool = False) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
+    """(numerator, denominator, exponential generators); _NotRationalError if a logarithm stands outside exp, unless
+    these are to be opaque: symbols of which nothing is known."""
     expr = _split_exponentials(_outer_exponentials(expr))
-    if expr.has(softplus, LogSumExp) or any(a.free_symbols for a in expr.atoms(sp.log)):
+    logs = {a for a in expr.atoms(softplus, LogSumExp, log_ndtr, sp.log) if not isinstance(a, sp.log) or a.free_symbols}
+    if logs and not opaque:
         raise _NotRationalError
+    expr = expr.xreplace({a: sp.Dummy("log", real=True) for a in logs})
     exponents: dict[sp.Expr, list[sp.Rational]] = {}
     for e in expr.atoms(sp.exp):
         coefficient, monomial = e.args[0].as_coeff_Mul()
@@ -164,6 +280,7 @@ def _rational(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Symbol]]:
 
 def _outer_exponentials(expr: sp.Expr) -> sp.Expr:
     """expit, tanh, cosh … in exponentials; softplus only where it stands inside an exponential (see below)."""
+    expr = expr.replace(mills, lambda t: sp.exp(-(t**2) / 2 - log_ndtr(t) - sp.log(2 * sp.pi) / 2))
     return expr.rewrite([expit, sp.tanh, sp.cosh, sp.sinh], sp.exp)
 
 
@@ -178,6 +295,8 @@ def _split_exponentials(expr: sp.Expr) -> sp.Expr:
                 factors.append((1 + split(rest.args[0])) ** coefficient)
             elif isinstance(rest, LogSumExp):
                 factors.append(sp.Add(*(split(t) for t in rest.args)) ** coefficient)
+            elif isinstance(rest, log_ndtr):
+                factors.append(((1 + sp.erf(rest.args[0] / sp.sqrt(2))) / 2) ** coefficient)
             elif isinstance(rest, sp.log):
                 factors.append(rest.args[0] ** coefficient)
             else:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from scipy.special import erf, erfc, gammaln
+from scipy.special import digamma, erf, erfc, erfcx, gamma, gammaln, log_ndtr, polygamma
 from sympy.printing.numpy import NumPyPrinter
 
-from moe_theory.atoms import lower_atoms
+from moe_theory.atoms import STABLE, step
 from moe_theory.validation import Array
 
 _NUMPY = {
@@ -26,6 +26,12 @@ _NUMPY = {
     "erf": erf,
     "erfc": erfc,
     "log_factorial": lambda y: gammaln(y + 1.0),
+    "loggamma": gammaln,
+    "gamma": gamma,
+    "digamma": digamma,
+    "polygamma": lambda n, t: polygamma(int(n), t),
+    "log_ndtr": log_ndtr,
+    "mills": lambda t: np.sqrt(2 / np.pi) / erfcx(-t / np.sqrt(2.0)),
     "LogSumExp": lambda *terms: log_sum_exp(np.stack(np.broadcast_arrays(*terms))),
 }
 
@@ -79,3 +85,16 @@ class Compiled:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_function": None}
+
+
+def lower_atoms(expr: sp.Expr, sharing: bool = False) -> sp.Expr:
+    """Replace the stable functions by primitives that do not overflow.
+
+    By default none loses relative accuracy; with `sharing` the fewest exponentials are computed and a logarithm near 0
+    is accurate to rounding of 1 only (enough for sums over rows).
+    """
+    # Kinks have the derivatives that they have almost everywhere.
+    expr = expr.replace(sp.DiracDelta, lambda *_: sp.Integer(0)).replace(sp.Heaviside, lambda t, *_: step(t))
+    # NumPy has no logarithm of integers beyond 64 bits.
+    expr = expr.replace(lambda e: isinstance(e, sp.log) and e.args[0].is_number, lambda e: e.evalf(20))
+    return expr.replace(lambda e: isinstance(e, STABLE), lambda e: e.lowered_sharing() if sharing else e.lowered())

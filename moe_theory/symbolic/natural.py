@@ -13,8 +13,10 @@ import numpy as np
 import sympy as sp
 
 from moe_theory.atoms import log_sum_exp
-from moe_theory.model import RESPONSE, Model, Values
-from moe_theory.symbolic.classify import require_exponential_family, require_probability_law
+from moe_theory.model import RESPONSE, Model
+from moe_theory.response import Values
+from moe_theory.symbolic.classify import require_exponential_family
+from moe_theory.symbolic.density import require_probability_law
 from moe_theory.symbolic.expectation import normal_experts
 from moe_theory.validation import Array
 
@@ -98,7 +100,7 @@ def _normal(model: Model) -> NaturalFamily:
 
 def _finite(model: Model) -> NaturalFamily:
     """s = indicators of all (z, y) but the first, as polynomials in y through the responses (Lagrange)."""
-    values = [sp.sympify(v) for v in model.response.values]
+    values = list(model.response.exact)
     cells = [(i, v) for i in range(len(model.latent)) for v in values]
     symbols = tuple(sp.Symbol(f"zeta{j}", real=True) for j in range(len(cells) - 1))
     indicator = lambda v: sp.prod((RESPONSE - u) / (v - u) for u in values if u != v)

@@ -25,7 +25,7 @@ def symmetries(model: Model, density: sp.Expr) -> tuple[sp.Matrix, ...]:
     found = []
     for g in _candidates(model):
         difference = density.subs(dict(zip(model.learnt, g * eta, strict=True)), simultaneous=True) - density
-        each = [difference if y is None else difference.subs(RESPONSE, y) for y in model.response.values or (None,)]
+        each = [difference if y is None else difference.subs(RESPONSE, y) for y in model.response.exact or (None,)]
         if g == sp.eye(len(eta)) or prove_zero(each).proved:
             found.append(g)
     return tuple(found)
