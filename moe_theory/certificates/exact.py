@@ -21,6 +21,8 @@ KNOWN = 60  # bits of a value that is known to the last bit of a double, and a l
 def number(expr: sp.Expr) -> float:
     """A constant to the last bit, whatever cancels in it; InputError where that cannot be had."""
     expr, bits = sp.sympify(expr), BITS
+    if expr.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
+        raise InputError(f"model: expected constants that are finite, got {expr}")
     try:
         while bits <= MOST:
             with precision(bits):

@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
+from moe_theory.atoms import exact
 from moe_theory.certificates.exact import KNOWN, ball_function, number, precision
 from moe_theory.certificates.region import Region
 from moe_theory.certificates.rounding import SCALAR, UNIT, UP, gamma
@@ -241,8 +242,8 @@ class _Response:
         if self.factor is not None:
             return self.factor * y
         if self.values:
-            exact = [number(self.expr.subs(RESPONSE, sp.Rational(v))) for v in self.values]
-            return np.select([y == v for v in self.values], exact)
+            each = [number(self.expr.subs(RESPONSE, exact(v))) for v in self.values]
+            return np.select([y == v for v in self.values], each)
         ball, out = ball_function((RESPONSE,), self.expr), np.empty(len(y))
         with precision():
             for i, v in enumerate(y.tolist()):
@@ -267,15 +268,20 @@ class _Function:
         n = len(block.y)
         if self.free.isdisjoint(self.known) and (self.values or not self.free):
             responses = self.values or (0,)
-            exact = [number(self.expr.subs(RESPONSE, sp.Rational(v))) for v in responses]
-            found = np.select([block.y == v for v in responses], exact) if self.free else np.full(n, exact[0])
+            each = [number(self.expr.subs(RESPONSE, exact(v))) for v in responses]
+            found = np.select([block.y == v for v in responses], each) if self.free else np.full(n, each[0])
             return found, 4 * UNIT * np.abs(found)
         values, errors = np.empty(n), np.empty(n)
         coefficients = [[arb(v) for v in row] for row in known]
         with precision():
+            # A response of a finite domain stands for the decimal that it prints as.
+            stands = {
+                float(v): arb(int(q.p)) / arb(int(q.q))
+                for v, q in zip(self.values, map(exact, self.values), strict=True)
+            }
             for i, (y, x) in enumerate(zip(block.y.tolist(), block.x.T.tolist(), strict=True)):
                 eta = [sum((a * v for a, v in zip(row, x, strict=True)), arb(0)) for row in coefficients]
-                value = self.ball(arb(y), *eta)
+                value = self.ball(stands.get(y, arb(y)), *eta)
                 values[i] = float(value.mid())
                 errors[i] = 4 * UNIT * abs(values[i]) + float(value.rad()) * UP
         return values, errors
