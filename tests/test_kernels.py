@@ -107,7 +107,7 @@ def test_kernels_against_50_digits(case: Case, name: str, scale: float) -> None:
 def test_the_reference_itself_is_exact() -> None:
     x = sp.Symbol("x", real=True)
     value = evaluate(mt.softplus(x) - x - mt.softplus(-x), {x: sp.Rational(700)}, digits(700))
-    assert abs(value) < mpmath.mpf(10) ** -600
+    assert abs(value) < mpmath.mpf(10) ** (4 - digits(700))  # the rounding of 700, whose terms are not of its size
 
 
 @pytest.mark.parametrize("scale", [1, 30, 800])

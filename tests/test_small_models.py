@@ -233,12 +233,13 @@ def test_population_bregman_where_features_are_long(scale: float) -> None:
 
 @pytest.mark.parametrize("ridged", [False, True])
 def test_shares_by_their_definition(ridged: bool) -> None:
-    """v'Mv = min over c of Σ_z (v_z - c)'W_z(v_z - c) + Σ ridge v²: the minimum by the normal equations of c."""
+    """v'Mv = min over c of Σ_z (v_z - c)'W_z(v_z - c) + Σ v_z'R v_z: the minimum by the normal equations of c."""
     rng = np.random.default_rng(3)
     k, d = 4, 3
     roots = rng.standard_normal((k, 6, d))
     grams = np.einsum("zni,znj->zij", roots, roots)
-    ridge = rng.uniform(0.5, 3.0, (k - 1, d)) if ridged else np.zeros((k - 1, d))
+    factor = rng.standard_normal((d, d))
+    ridge = factor @ factor.T + 0.5 * np.eye(d) if ridged else np.zeros((d, d))
     curvature = Shares(grams, np.zeros_like(ridge)).ridged(ridge)
 
     def form(v: np.ndarray) -> float:
@@ -246,7 +247,7 @@ def test_shares_by_their_definition(ridged: bool) -> None:
         left = np.concatenate([roots[z] for z in range(k)])
         right = np.concatenate([roots[z] @ each[z] for z in range(k)])
         residual = np.linalg.lstsq(left, right, rcond=None)[0]
-        return float(np.sum((right - left @ residual) ** 2) + np.sum(ridge.ravel() * v**2))
+        return float(np.sum((right - left @ residual) ** 2) + sum(row @ ridge @ row for row in v.reshape(k - 1, d)))
 
     basis = np.eye((k - 1) * d)
     matrix = np.array([[(form(a + b) - form(a - b)) / 4 for b in basis] for a in basis])

@@ -345,8 +345,8 @@ def test_views() -> None:
         (lambda: activation("leaky-relu").function([1.0]), "^slope: expected a number, got a symbol"),
         (lambda: derive(sp.Symbol("a", real=True) * sp.tanh(U)), "^a: expected a number, got a symbol"),
         (lambda: leaky_relu("x y"), "^slope: expected a"),
-        (lambda: leaky_relu(1j), "^slope: expected a real number"),
-        (lambda: leaky_relu(float("nan")), "^slope: expected a real number"),
+        (lambda: leaky_relu(1j), "^slope: expected a (real )?number"),
+        (lambda: leaky_relu(float("nan")), "^slope: expected a (real )?number"),
         (
             lambda: activation(sp.Symbol("a") + sp.Symbol("b")),
             "^activation: expected one symbol, or the argument",

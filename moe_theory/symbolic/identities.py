@@ -17,17 +17,28 @@ from functools import reduce
 
 import mpmath
 import sympy as sp
+from sympy.core.evalf import PrecisionExhausted
 from sympy.printing.pycode import MpmathPrinter
 
 from moe_theory.atoms import STABLE, LogSumExp, expit, log_ndtr, mills, softplus
+from moe_theory.errors import InputError
 from moe_theory.symbolic.functions import far_bends, in_canonical_signs, is_analytic, kinks
 
 DIGITS = 50
 BESIDE = 3  # points on either side of a kink, near and far
 
 
+def _log1p(t: mpmath.mpf) -> mpmath.mpf:
+    """log(1 + t), t >= 0, to all digits also where t is tiny (mpmath's own is not)."""
+    spare = max(0, -int(mpmath.mag(t))) if t else 0
+    if spare > 2 * mpmath.mp.prec + 100_000:
+        return t
+    with mpmath.workprec(mpmath.mp.prec + spare + 20):
+        return mpmath.log(1 + t)
+
+
 def _softplus(t: mpmath.mpf) -> mpmath.mpf:
-    return max(t, mpmath.mpf(0)) + mpmath.log1p(mpmath.exp(-abs(t)))
+    return max(t, mpmath.mpf(0)) + _log1p(mpmath.exp(-abs(t)))
 
 
 def _log_sum_exp(*terms: mpmath.mpf) -> mpmath.mpf:
@@ -112,6 +123,17 @@ def find_nonzero(expr: sp.Expr, trials: int = 4, seed: int = 0) -> Identity | No
             witness = {str(s): str(v) for s, v in point.items()}
             return Identity(False, witness, mpmath.nstr(value, 15), trials=real)
     return None
+
+
+def constant(expr: sp.Expr) -> sp.Float:
+    """A number to 20 digits, whatever cancels in it."""
+    try:
+        return expr.evalf(20, strict=True)
+    except (PrecisionExhausted, TypeError):
+        value = _settled(_terms(expr), {})
+        if value is None:
+            raise InputError(f"model: expected constants that are real numbers, got {expr}") from None
+        return sp.Float(mpmath.nstr(value, 25), 20)
 
 
 def nonzero_at(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Rational]) -> bool:

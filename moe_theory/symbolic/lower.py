@@ -11,6 +11,7 @@ from scipy.special import digamma, erf, erfc, erfcx, gamma, gammaln, log_ndtr, p
 from sympy.printing.numpy import NumPyPrinter
 
 from moe_theory.atoms import STABLE, step
+from moe_theory.symbolic.identities import constant
 from moe_theory.validation import Array
 
 _NUMPY = {
@@ -59,7 +60,7 @@ class Compiled:
     ) -> None:
         self.arguments = tuple(arguments)
         self.expressions = tuple(sp.sympify(e) for e in expressions)
-        self.constant = tuple(float(e) if e.is_number else None for e in self.expressions)
+        self.constant = tuple(float(constant(e)) if e.is_number else None for e in self.expressions)
         self.cse, self.sharing = cse, sharing
         self._function: Callable[..., Any] | None = None
 
@@ -95,6 +96,30 @@ def lower_atoms(expr: sp.Expr, sharing: bool = False) -> sp.Expr:
     """
     # Kinks have the derivatives that they have almost everywhere.
     expr = expr.replace(sp.DiracDelta, lambda *_: sp.Integer(0)).replace(sp.Heaviside, lambda t, *_: step(t))
-    # NumPy has no logarithm of integers beyond 64 bits.
-    expr = expr.replace(lambda e: isinstance(e, sp.log) and e.args[0].is_number, lambda e: e.evalf(20))
+    expr = _with_constants(expr)
     return expr.replace(lambda e: isinstance(e, STABLE), lambda e: e.lowered_sharing() if sharing else e.lowered())
+
+
+def _with_constants(expr: sp.Basic) -> sp.Basic:
+    """Every number that is an expression, as large as it goes, evaluated: doubles would lose what cancels in it, and
+    NumPy has no logarithm of integers beyond 64 bits."""
+    if not expr.args:
+        return expr
+    if isinstance(expr, sp.Expr) and expr.is_number:
+        return constant(expr)
+    if isinstance(expr, sp.Add):
+        return sp.Add(*(constant(c) * _with_constants(e) for e, c in _coefficients(expr).items()))
+    if isinstance(expr, sp.Mul):
+        numbers = [a for a in expr.args if a.is_number]
+        others = [_with_constants(a) for a in expr.args if not a.is_number]
+        return sp.Mul(_with_constants(sp.Mul(*numbers)), *others)
+    return expr.func(*map(_with_constants, expr.args))
+
+
+def _coefficients(total: sp.Add) -> dict[sp.Expr, sp.Expr]:
+    """{product of what is no number: the number before it, all terms together}."""
+    found: dict[sp.Expr, sp.Expr] = {}
+    for term in total.args:
+        number, rest = term.as_independent(*term.free_symbols, as_Add=False)
+        found[rest] = found.get(rest, sp.Integer(0)) + number
+    return found

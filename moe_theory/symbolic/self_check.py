@@ -8,6 +8,7 @@ found, whatever its cause.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,10 @@ def self_check(theory: Derivation) -> None:
     names += ["log p(y|x)", *(f"∂ log p(y|x)/∂{s}" for s in model.learnt)]
     names += ["the complete information", "the missing information"]
     joint = [evaluator(sp.Add(*parts)) for parts in model.declared]
+    digits = DIGITS + _cancelling(model)
     real = 0
     for point in itertools.islice(_points(model), MOST):
-        right = _right(model, joint, point, direction)
+        right = _right(model, joint, point, direction, digits)
         real += right is not None
         if right is None or max(map(abs, right)) > LARGE:
             continue
@@ -111,18 +113,22 @@ def _row(joint: Values, slopes: list[Values], bends: Values, direction: Values) 
 
 
 def _right(
-    model: Model, joint: Sequence[Callable[..., mpmath.mpf | None]], point: Point, direction: list[sp.Rational]
+    model: Model,
+    joint: Sequence[Callable[..., mpmath.mpf | None]],
+    point: Point,
+    direction: list[sp.Rational],
+    digits: int,
 ) -> list[float] | None:
-    """The same from the declaration at 50 digits by central differences; None where it is no real number."""
+    """The same from the declaration at so many digits by central differences; None where it is no real number."""
 
     def values(moves: dict[sp.Symbol, mpmath.mpf]) -> list[mpmath.mpf]:
         at = {s: mpmath.mpf(v.p) / v.q + moves.get(s, 0) for s, v in point.items()}
-        found = [function(at, DIGITS) for function in joint]
+        found = [function(at, digits) for function in joint]
         if None in found:
             raise ArithmeticError
         return found
 
-    with mpmath.workdps(DIGITS):
+    with mpmath.workdps(digits):
         numbers = [mpmath.mpf(v.p) / v.q for v in direction]
         u = {s: STEP * v for s, v in zip(model.learnt, numbers, strict=True)}
         try:
@@ -134,6 +140,12 @@ def _right(
         columns = [[(a - b) / (2 * STEP) for a, b in zip(*pair, strict=True)] for pair in steps]
         bends = [(a + b - 2 * e) / STEP**2 for a, b, e in zip(ahead, behind, here, strict=True)]
         return [float(v) for v in _row(here, [list(row) for row in zip(*columns, strict=True)], bends, numbers)]
+
+
+def _cancelling(model: Model) -> int:
+    """Digits that constants may lose: those before the point of the largest."""
+    numbers = [n for e in model.declared for part in e for n in part.atoms(sp.exp, sp.Pow, sp.Rational) if n.is_number]
+    return max((max(0, math.ceil(float(sp.log(abs(n), 10).evalf(5)))) for n in numbers if n != 0), default=0)
 
 
 def _points(model: Model) -> Iterator[Point]:
