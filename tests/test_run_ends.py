@@ -58,7 +58,7 @@ def test_what_is_not_finite_at_the_start_is_named(
 
 
 def test_what_is_not_finite_on_the_way_is_named() -> None:
-    steep = mt.GradientDescent(LOGARITHM, step=3.0)
+    steep = mt.GradientDescent(LOGARITHM, step=100.0)
     trace = mt.run(steep, mt.Data(X, Y), LOGARITHM.theta(a=[9, 1], b=[1, 0]), max_iterations=20)
     assert trace.reason == "nonfinite", (trace.reason, trace.message)
     assert trace.message.startswith("at the next iterate log p(y|x) is nan at row ")
