@@ -107,4 +107,4 @@ def test_counts_beyond_doubles_are_refused(far: tuple[np.ndarray, np.ndarray, mt
     with pytest.raises(InputError, match=r"2\^53.*in row 7"):
         fit.log_density(x[:, None], large)
     with pytest.raises(InputError, match="to draw counts"):
-        fit.sample(0, np.full((40, 1), 10.0))
+        fit.sample(0, np.full((200, 1), 4.0))

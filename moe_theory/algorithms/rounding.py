@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,10 +47,8 @@ def rounding(algorithm: Algorithm, theta: Array, law: Law) -> Rounding:
         objective = max(objective, abs(there.objective - here.objective))
         change = model.free(there.gradient - here.gradient)
         if len(metric) == len(change):
-            try:
+            with contextlib.suppress(SingularError):
                 norm = max(norm, float(np.sqrt(change @ scaled_solve(metric, change))))
-            except SingularError:
-                pass
     left = 0.0
     if len(metric) == len(free):
         size = 1 + float(np.sqrt(max(0.0, float(free @ metric @ free))))

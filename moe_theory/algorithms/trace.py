@@ -43,16 +43,16 @@ class Trace:
 
     local: (T+1, m, q) parameters in the coordinates of the run (`coordinates`, None where they are the user's own).
     objective: L, (T+1,). gradient: ∇L, (T+1, m, q). gradient_norm: ‖∇L‖ in the dual metric, √(∇L'(∇²A)^{-1}∇L),
-    (T+1,), free of the features' units; for a gate of many labels an estimate from a lower bound until that is small
-    enough (`SoftmaxEvaluation.dual_norm`), exact where the run has converged. divergence: B_A(θ_t‖θ_{t+1}) = E
-    KL(p_{t+1}‖p_t), (T,), empty if not asked for. reason: converged (gradient norm below the tolerance, or at
+    (T+1,), free of the features' units; for a gate of many labels an estimate from a lower bound until that is
+    small enough (`SoftmaxEvaluation.dual_norm`), exact where the run has converged. divergence: B_A(θ_t‖θ_{t+1}) =
+    E KL(p_{t+1}‖p_t), (T,), empty if not asked for. reason: converged (gradient norm below the tolerance, or at
     rounding), max_iterations, decreased (the likelihood fell beyond rounding though the theory forbids it),
-    nonfinite (`message` says what, and at which row), degenerate (a step that has no solution; `message` says which).
-    metric: ∇²A at the last iterate, (m q, m q), or (p, p) on the learnt entries. passes: over the law's rows until each iterate was known with L and ∇L
-    there, (T+1,); those for divergences and the stopping test, and L where no step needs it, are not counted.
-    seconds: that took, (T+1,). accuracy: of the law. inner_residual: each M-step's Newton decrement over its aim,
-    (T,), not a number where an algorithm has none. label, rows: where it is degenerate; bounded: whether the
-    likelihood has a finite supremum there.
+    nonfinite (`message` says what, and at which row), degenerate (a step that has no solution; `message` says
+    which). metric: ∇²A at the last iterate, (m q, m q), or (p, p) on the learnt entries. passes: over the law's
+    rows until each iterate was known with L and ∇L there, (T+1,); those for divergences and the stopping test, and
+    L where no step needs it, are not counted. seconds: that took, (T+1,). accuracy: of the law. inner_residual:
+    each M-step's Newton decrement over its aim, (T,), not a number where an algorithm has none. label, rows: where
+    it is degenerate; bounded: whether the likelihood has a finite supremum there.
     """
 
     algorithm: str

@@ -90,10 +90,11 @@ class Diagonal(Curvature):
 class Shares(Curvature):
     """Of a gate over k labels: grams W_z = Σ weight P(z|x) xx', (k, d, d), at a cost linear in k; a ridge R, (d, d).
 
-    v'Mv = min_c Σ_z (v_z - c)'W_z(v_z - c) + Σ_z v_z'R v_z, v of the first label 0, bounds the Hessian
-    E[Var_{z|x} v_z'x] + ridge from above: it lets the shift c, which the gate does not see, be linear in x instead of any function of it.
-    Both are equal where P(z|x) does not depend on x. M = diag(W + R) - W G^{-1} W', G = Σ_z W_z, so that by Woodbury
-    M^{-1} = diag(W + R)^{-1} + U C^{-1} U', U_z = (W_z + R)^{-1} W_z, C = W_1 + Σ_z W_z (W_z + R)^{-1} R.
+    v'Mv = min_c Σ_z (v_z - c)'W_z(v_z - c) + Σ_z v_z'R v_z, v of the first label 0, bounds the Hessian E[Var_{z|x}
+    v_z'x] + ridge from above: it lets the shift c, which the gate does not see, be linear in x instead of any
+    function of it. Both are equal where P(z|x) does not depend on x. M = diag(W + R) - W G^{-1} W', G = Σ_z W_z, so
+    that by Woodbury M^{-1} = diag(W + R)^{-1} + U C^{-1} U', U_z = (W_z + R)^{-1} W_z, C = W_1 + Σ_z W_z (W_z +
+    R)^{-1} R.
     """
 
     grams: Array
