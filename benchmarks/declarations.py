@@ -255,7 +255,7 @@ def is_flat(d: Declared, rng: random.Random) -> bool:
     """Whether second differences of log p(y,z|x) - log p(y_0,z_0|x) are 0, near and far."""
     first = (mp.mpf(d.draw(rng)), -1)
     for size in (1, 5, 100, 3000):
-        for _ in range(8):
+        for _ in range(24):
             a, b = ([mp.mpf(rng.uniform(-size, size)) for _ in range(2)] for _ in range(2))
             y, z = mp.mpf(d.draw(rng)), rng.choice([-1, 1])
             change = lambda eta, y=y, z=z: d.judge(y, z, eta) - d.judge(*first, eta)

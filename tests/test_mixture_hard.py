@@ -152,16 +152,12 @@ def test_what_is_far_from_0_is_exact_or_refused() -> None:
     x = rng.standard_normal(300)
     y = x + rng.standard_normal(300)
     near = mt.fit_mixture(x[:, None], y, 1)
-    for shift in (1e4, 3e7):
+    for shift in (1e4, 3e7, 1e12):
         assert mt.fit_mixture(x[:, None], shift + y, 1).log_likelihood == pytest.approx(near.log_likelihood, rel=1e-7)
     counts = 1e9 * rng.poisson(100 * np.exp(0.5 * x))
     assert mt.fit_mixture(x[:, None], counts, 1, "poisson").converged
-    with pytest.raises(mt.InputError, match=r"^y: expected responses that vary .* subtract a typical value$"):
-        mt.fit_mixture(x[:, None], 1e12 + y, 1)
-    with pytest.raises(
-        mt.InputError, match=r"^x: expected features that can be told apart, .* of column 'x1'; subtract"
-    ):
-        mt.fit_mixture(1.7e9 + 1000 * x[:, None], y, 1)
+    unix_times = 1.7e9 + 1000 * x[:, None]
+    assert mt.fit_mixture(unix_times, y, 1).log_likelihood == pytest.approx(near.log_likelihood, rel=1e-7)
     with pytest.raises(mt.InputError, match=r"^y: expected responses whose squares are finite, got"):
         mt.fit_mixture(x[:, None], 1e200 * y, 1)
     with pytest.raises(mt.InputError, match=r"^offset: expected log-rates of at most 700, got 800$"):

@@ -261,6 +261,11 @@ def _ritz_values(steps: Array, rounding: Array, rank: int, window: int) -> tuple
         value = np.take_along_axis(ritz, top, 1)
         vector = np.take_along_axis(vectors, top[:, None, :], 2)
         residual = ((mapped - value[:, None] * u) @ vector)[:, :, 0]
+        # To first order, what rounding of the pairs moves the value by: the Ritz vector is this sum of given steps.
+        summands = np.abs(np.swapaxes(w, 1, 2) @ (vector / s[:, :, None]))[:, :, 0]
+        before = before[told]
+        noise = np.abs(value) * rounding[before] + rounding[before + 1] * lengths[before + 1] / lengths[before]
+        moved = np.sum(summands * noise, axis=1) / np.linalg.svd(vectors, compute_uv=False)[:, -1]
         values[t] = value[:, 0].real
-        errors[t] = np.linalg.norm(residual, axis=1) + rounding[t - 1] / s[:, -1]
+        errors[t] = np.linalg.norm(residual, axis=1) + moved
     return values, errors
