@@ -85,7 +85,7 @@ CHECKER = [
     ("proof:Proof._above", "radius = arb(self.s.r)", "radius = arb(self.s.r) / 2"),
     ("proof:Proof._scaled", "block_diagonal(self.factor).transpose()", "block_diagonal(self.factor).transpose() * 2"),
     ("proof:Proof._convex", "self.level", "(self.level * 2)"),
-    ("proof:Proof._stays_convex", "cell.rest)", "cell.rest / 2)"),
+    ("proof:Proof._stays_convex", "cell.rest, self", "cell.rest / 2, self"),
     ("proof:Proof._stays_convex", "(cell.half[k], t)", "(cell.half[k] / 2, t)"),
     ("proof:Proof._found", "self._inside()", "pass"),
     # relations between numbers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -108,18 +107,6 @@ def test_what_is_no_law_or_is_not_seen_whole_is_refused(draw: Callable, log_p: C
 # Samples of models -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Between:
-    """A domain that is an interval."""
-
-    low: float
-    high: float
-    values = ()
-
-    def check(self, name: str, y: np.ndarray) -> None:
-        assert np.all((y > self.low) & (y < self.high)), name
-
-
 def model(name: str, expert: Callable, response, predictors=("a", "b")) -> mt.Model:
     """Two experts with predictors a and b under a logistic gate."""
     return mt.Model(
@@ -147,12 +134,12 @@ DECLARED = {
     "laplace": (lambda y, t: -sp.Abs(y - t) - sp.log(2), mt.Reals(), scipy.stats.laplace),
     "gumbel": (lambda y, t: t - y - sp.exp(t - y), mt.Reals(), scipy.stats.gumbel_r),
     "own sigma": (lambda y, t: mt.log_normal(y, 1, sp.exp(t)), mt.Reals(), lambda t: scipy.stats.norm(1, np.exp(t))),
-    "exponential": (lambda y, t: t - y * sp.exp(t), Between(0, np.inf), lambda t: scipy.stats.expon(0, np.exp(-t))),
-    "power": (lambda y, t: t + (sp.exp(t) - 1) * sp.log(y), Between(0, 1), lambda t: scipy.stats.beta(np.exp(t), 1)),
+    "exponential": (lambda y, t: t - y * sp.exp(t), mt.Positive(), lambda t: scipy.stats.expon(0, np.exp(-t))),
+    "power": (lambda y, t: t + (sp.exp(t) - 1) * sp.log(y), mt.Interval(0, 1), lambda t: scipy.stats.beta(np.exp(t), 1)),
     # A normal density that half a line leaves whole only if it is a half-normal one.
     "half-normal": (
         lambda y, t: mt.log_normal(y, 0, sp.exp(t)) + sp.log(2),
-        Between(0, np.inf),
+        mt.Positive(),
         lambda t: scipy.stats.halfnorm(0, np.exp(t)),
     ),
 }
@@ -180,8 +167,9 @@ def test_drawn_rows_do_not_depend_on_how_many_or_in_what_chunks() -> None:
     declared, truth = model("gumbel", *DECLARED["gumbel"][:2]), np.ones((3, 1))
     law = mt.MonteCarlo(declared, truth, 300, 5)
     short, long = law.data(), mt.MonteCarlo(declared, truth, 500, 5).data()
-    assert np.array_equal(short.y, long.y[:300]) and np.array_equal(short.x, long.x[:300])
-    assert np.array_equal(law.data().y, short.y)
+    # BLAS rounds predictors by the shape of the product; the inversion is as exact as its cells' rules agree.
+    np.testing.assert_allclose(short.y, long.y[:300], atol=1e-10)
+    assert np.array_equal(short.x, long.x[:300]) and np.array_equal(law.data().y, short.y)
     poisson = mt.softmax_moe(2, "poisson")
     short, long = (mt.MonteCarlo(poisson, truth, n, 5).data() for n in (300, 5000))
     assert np.array_equal(short.y, long.y[:300]) and np.array_equal(short.x, long.x[:300])

@@ -103,6 +103,7 @@ RANKS = (1, 2, 3, 4)  # of Ritz values; more than one tell close eigenvalues apa
 LOOK_BACK = 3  # successive changes of a reading that its error is judged by
 DECADE = 10  # by which the steps must have fallen while the readings agreed: on a plateau they do not
 USEFUL = 0.1  # error of a rate from which on it is none
+DRIFT = 4  # times the way left, in the metric, λ_max at the last iterate may be off by; empirical as well
 GAP_CAUTION = 10  # close eigenvalues hide in one sequence of numbers; empirical, see benchmarks/measured_rates.py
 TOO_FEW = "trace: expected at least eight iterates above rounding to measure a rate"
 
@@ -113,7 +114,8 @@ class RateMeasurement:
 
     iterates: of successive steps δ_t, as a Rayleigh–Ritz value in the metric ∇²A, in which M is self-adjoint; in [0,
     1). gap: of successive decreases of L, to compare with lambda_max². iterates_error, gap_error: estimates, not
-    bounds, of what they are off by. at: the iteration the first was read at.
+    bounds, of what they are off by, from the limit's rate and the last iterate's. at: the iteration the first was read
+    at.
     """
 
     iterates: float
@@ -165,7 +167,9 @@ def measure_rate(trace: Trace) -> RateMeasurement:
         raise InputError(f"trace: expected steps that contract at the run's end, got a ratio of {iterates}")
     if error > USEFUL or iterates.value + error > 1 or gap_error > 2 * USEFUL:
         raise InputError(f"trace: expected steps that fall at one rate at the run's end, got {iterates}, gap {gap}")
-    return RateMeasurement(max(iterates.value, 0.0), error, min(max(gap.value, 0.0), 1.0), gap_error, iterates.at)
+    value = max(iterates.value, 0.0)
+    drift = DRIFT * float(np.linalg.norm(steps[-1])) * value / (1 - value)
+    return RateMeasurement(value, error + drift, min(max(gap.value, 0.0), 1.0), gap_error + 2 * drift, iterates.at)
 
 
 @dataclass(frozen=True)
