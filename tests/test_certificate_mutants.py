@@ -20,7 +20,6 @@ from moe_theory.claims import Setting
 from moe_theory.claims.claim import judge
 from proofs_checks import certificate_basin, certificate_sound, certificate_tight
 
-
 # (function, what is replaced, by what)
 CHECKER = [
     # linear algebra

@@ -135,7 +135,11 @@ DECLARED = {
     "gumbel": (lambda y, t: t - y - sp.exp(t - y), mt.Reals(), scipy.stats.gumbel_r),
     "own sigma": (lambda y, t: mt.log_normal(y, 1, sp.exp(t)), mt.Reals(), lambda t: scipy.stats.norm(1, np.exp(t))),
     "exponential": (lambda y, t: t - y * sp.exp(t), mt.Positive(), lambda t: scipy.stats.expon(0, np.exp(-t))),
-    "power": (lambda y, t: t + (sp.exp(t) - 1) * sp.log(y), mt.Interval(0, 1), lambda t: scipy.stats.beta(np.exp(t), 1)),
+    "power": (
+        lambda y, t: t + (sp.exp(t) - 1) * sp.log(y),
+        mt.Interval(0, 1),
+        lambda t: scipy.stats.beta(np.exp(t), 1),
+    ),
     # A normal density that half a line leaves whole only if it is a half-normal one.
     "half-normal": (
         lambda y, t: mt.log_normal(y, 0, sp.exp(t)) + sp.log(2),

@@ -249,7 +249,6 @@ def test_a_fit_by_formula_is_a_fit() -> None:
         mt.fit_formula("y ~ x", frame, nope=3)
     cells = np.array([str(v) for v in x[:, 0]], dtype=object)
     cells[[3, 8]] = "1,5", "-"
-    with pytest.raises(
-        mt.InputError, match=r"^data: expected numbers or categories in column 'x', got '1,5' \(row 3\) among 298 numbers"
-    ):
+    said = r"^data: expected numbers or categories in column 'x', got '1,5' \(row 3\) among 298 numbers"
+    with pytest.raises(mt.InputError, match=said):
         mt.fit_formula("y ~ x", {"x": cells, "y": y})

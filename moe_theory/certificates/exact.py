@@ -10,6 +10,7 @@ import sympy as sp
 from flint import arb, ctx
 from sympy.core.evalf import PrecisionExhausted
 
+from moe_theory.atoms import LogSumExp, expit, log_factorial, softplus
 from moe_theory.errors import InputError
 
 BITS = 160
@@ -50,7 +51,7 @@ def precision(bits: int = BITS) -> Iterator[None]:
 
 
 def ball_function(arguments: Sequence[sp.Symbol], expr: sp.Expr, bits: int = BITS) -> Callable[..., arb]:
-    """`expr`, made of +, ·, whole powers, exp and log, as a function of balls; InputError for anything else.
+    """`expr`, made of +, ·, powers, pi and `FUNCTIONS`, as a function of balls; InputError for anything else.
 
     bits: that its rational constants are rounded to.
     """
@@ -64,6 +65,8 @@ def ball_function(arguments: Sequence[sp.Symbol], expr: sp.Expr, bits: int = BIT
             with precision(bits):
                 exact = arb(int(e.p)) / arb(int(e.q))
             return lambda at: exact
+        if e is sp.pi:
+            return lambda at: arb.pi()
         parts = [made(a) for a in e.args]
         if e.is_Add:
             return lambda at: sum((p(at) for p in parts[1:]), parts[0](at))
@@ -72,11 +75,37 @@ def ball_function(arguments: Sequence[sp.Symbol], expr: sp.Expr, bits: int = BIT
         if e.is_Pow and e.exp.is_Integer:
             power = int(e.exp)
             return lambda at: parts[0](at) ** power
-        if isinstance(e, sp.exp):
-            return lambda at: parts[0](at).exp()
-        if isinstance(e, sp.log):
-            return lambda at: parts[0](at).log()
-        raise InputError(f"model: expected +, ·, powers, exp and log of y and known predictors, got {e}")
+        if e.is_Pow and e.exp.is_Rational:
+            p, q = int(e.exp.p), int(e.exp.q)
+            return lambda at: parts[0](at).root(q) ** p
+        if type(e) in FUNCTIONS:
+            function = FUNCTIONS[type(e)]
+            return lambda at: function(*(p(at) for p in parts))
+        known = ", ".join(sorted(f.__name__ for f in FUNCTIONS))
+        raise InputError(f"model: expected +, ·, powers, pi, {known} of y and known predictors, got {e}")
 
     whole = made(expr)
     return lambda *at: whole(at)
+
+
+def _softplus(t: arb) -> arb:
+    # Both forms are right; the one whose exponential is small does not overflow.
+    return t + (-t).exp().log1p() if t.mid() > 0 else t.exp().log1p()
+
+
+FUNCTIONS: dict[type[sp.Basic], Callable[..., arb]] = {
+    sp.exp: arb.exp,
+    sp.log: arb.log,
+    sp.tanh: arb.tanh,
+    sp.cosh: arb.cosh,
+    sp.sinh: arb.sinh,
+    sp.loggamma: arb.lgamma,
+    sp.gamma: arb.gamma,
+    sp.factorial: lambda n: (n + 1).gamma(),
+    sp.binomial: lambda n, k: ((n + 1).lgamma() - (k + 1).lgamma() - (n - k + 1).lgamma()).exp(),
+    sp.beta: lambda a, b: (a.lgamma() + b.lgamma() - (a + b).lgamma()).exp(),
+    log_factorial: lambda n: (n + 1).lgamma(),
+    softplus: _softplus,
+    expit: lambda t: (-_softplus(-t)).exp(),
+    LogSumExp: lambda *terms: sum((t.exp() for t in terms), arb(0)).log(),
+}

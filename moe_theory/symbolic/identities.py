@@ -291,11 +291,13 @@ def _rational(expr: sp.Expr, opaque: bool = False) -> tuple[sp.Expr, sp.Expr, li
     table = {}
     generators = []
     for monomial, coefficients in exponents.items():
-        step = sp.Integer(reduce(sp.ilcm, [c.q for c in coefficients], 1))
+        # The largest of which all are whole multiples: powers, which polynomials are written out in, stay small.
+        shared = reduce(sp.ilcm, [c.q for c in coefficients], 1)
+        unit = sp.Rational(reduce(sp.igcd, [c * shared for c in coefficients], 0), shared)
         generator = sp.Dummy("t", positive=True)
         generators.append(generator)
         for c in coefficients:
-            table[sp.exp(c * monomial)] = generator ** (c * step)
+            table[sp.exp(c * monomial)] = generator ** (c / unit)
     numerator, denominator = sp.fraction(sp.together(expr.xreplace(table)))
     return sp.expand(numerator), sp.expand(denominator), generators
 
