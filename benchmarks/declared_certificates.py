@@ -166,6 +166,8 @@ def false(d: Declared, document: dict[str, Any], judge: Judge, rng: random.Rando
             break
     if mp.norm(mp.lu_solve(factor, best - centre)) > mp.mpf(stated["distance"]) + mp.mpf(10) ** -20:
         return "the stationary point is farther than stated"
+    if not document["basin"]["radius"]:
+        return ""  # no start is promised
     edge = sphere(mp.matrix([rng.gauss(0, 1) for _ in range(p)])) / radius * mp.mpf(document["basin"]["radius"])
     at = place(edge)
     before = judge.divergence(best, at)

@@ -29,6 +29,7 @@ from moe_theory.mixture.problem import Problem
 from moe_theory.validation import Array
 
 SHORT = 0.25  # share of the runs that are cut off
+SINGULAR = 1e-9  # a λ_max closer to 1 is that of limits that are not isolated
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,8 @@ def judge(number: int, run: Run) -> Outcome:
         if run.point is None:
             raise InputError("no limit")
         predicted = mt.predict_rate(run.model, run.law, run.point, run.penalty)
+        if predicted.lambda_max > 1 - SINGULAR:
+            raise InputError("no linear rate follows where L is not strongly convex relative to A")
     except (InputError, DerivationError):
         predicted = None
     try:

@@ -17,7 +17,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike
 
-from moe_theory.atoms import exact
+from moe_theory.atoms import exact, indicator
 from moe_theory.deadline import within
 from moe_theory.design import Design
 from moe_theory.errors import InputError
@@ -90,11 +90,11 @@ class Model:
         if len(set(names)) != len(names):
             raise InputError(f"predictors: expected distinct names, got {names}")
         uniform = -sp.log(len(self.latent))
-        gates = [uniform if self.gate is None else self._declared("gate", z) for z in self.latent]
-        experts = [self._declared("expert", z) for z in self.latent]
-        put("declared", tuple(zip(gates, experts, strict=True)))
-        put("log_gate", tuple(map(self._stable, gates)))
-        put("log_expert", tuple(map(self._stable, experts)))
+        gates = [self._read(uniform if self.gate is None else self._declared("gate", z)) for z in self.latent]
+        experts = [self._read(self._declared("expert", z)) for z in self.latent]
+        put("declared", tuple((g, e) for (g, _), (e, _) in zip(gates, experts, strict=True)))
+        put("log_gate", tuple(stable for _, stable in gates))
+        put("log_expert", tuple(stable for _, stable in experts))
         known = {name: real_array(f"known[{name!r}]", value, ndim=1) for name, value in self.known.items()}
         if len({len(v) for v in known.values()}) > 1:
             raise InputError(f"known: expected vectors of one length, got {[len(v) for v in known.values()]}")
@@ -175,11 +175,24 @@ class Model:
             raise InputError(f"{part}: expected an expression in {sorted(map(str, scope))}, got {unknown.pop()} in it")
         return expr
 
-    def _stable(self, expr: sp.Expr) -> sp.Expr:
-        """With stable functions, which ones may depend on the sign of y."""
+    def _read(self, expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+        """`expr`, and the same with stable functions, which ones may depend on the sign of y; both value by value where
+        a logarithm or the pieces of a density mix a finite response with predictors."""
         y = self.response.symbol
+
+        def read() -> tuple[sp.Expr, sp.Expr]:
+            found = stable(expr.xreplace({RESPONSE: y})).xreplace({y: RESPONSE})
+            mixed = any(
+                RESPONSE in e.free_symbols and len(e.free_symbols) > 1 for e in found.atoms(sp.log, sp.Piecewise)
+            )
+            if mixed and self.response.exact:
+                each = [(indicator(RESPONSE, v), expr.subs(RESPONSE, v)) for v in self.response.exact]
+                if not any(e.has(sp.zoo, sp.nan, sp.oo, -sp.oo) for _, e in each):
+                    return sp.Add(*(a * b for a, b in each)), sp.Add(*(a * stable(b) for a, b in each))
+            return expr, found
+
         try:
-            return within(SECONDS, lambda: stable(expr.xreplace({RESPONSE: y})).xreplace({y: RESPONSE}))
+            return within(SECONDS, read)
         except TimeoutError:
             raise InputError(f"model {self.name!r}: expected logarithms that can be read in {SECONDS} s") from None
 

@@ -35,9 +35,12 @@ class Domain:
         """A symbol for y that knows its sign."""
         if self.whole:
             return sp.Symbol("y", integer=True, nonnegative=True)
-        if self.low >= 0:
+        reached = bool(self.values)  # an interval is open
+        if self.low > 0 or (self.low == 0 and not reached):
             return sp.Symbol("y", positive=True)
-        return sp.Symbol("y", negative=True) if self.high <= 0 else sp.Symbol("y", real=True)
+        if self.high < 0 or (self.high == 0 and not reached):
+            return sp.Symbol("y", negative=True)
+        return sp.Symbol("y", real=True)
 
     def check(self, name: str, y: Array) -> None:
         """InputError, with the first row, unless every entry of `y` is in the domain."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from moe_theory.atoms import expit, log_expit, log_factorial, log_ndtr, log_sum_exp
+from moe_theory.atoms import expit, log_expit, log_factorial, log_ndtr, log_sum_exp, softplus
 
 #: functions that are products and quotients of Γ
 GAMMAS = (
@@ -63,7 +63,7 @@ def _log_of(base: sp.Expr) -> sp.Expr | None:
     if base.is_number:
         return sp.expand_log(sp.log(base)) if base.is_positive else None
     if isinstance(base, sp.Add):
-        found = _of_distribution(base) or _of_exponentials(base)
+        found = _of_distribution(base) or _of_complement(base) or _of_exponentials(base)
         return found if found is not None else _of_quotient(base)
     return sp.log(base) if base.is_positive and not isinstance(base, sp.Add) else None
 
@@ -77,6 +77,14 @@ def _of_distribution(total: sp.Add) -> sp.Expr | None:
         return None
     sign = 1 if factor == constant else -1
     return sp.expand_log(sp.log(2 * constant)) + log_ndtr(sign * sp.sqrt(2) * erf.args[0])
+
+
+def _of_complement(total: sp.Add) -> sp.Expr | None:
+    """1 - e^v = tanh(-v/2) (1 + e^v), v < 0."""
+    rest = 1 - total
+    if not isinstance(rest, sp.exp) or not rest.args[0].is_negative:
+        return None
+    return sp.log(sp.tanh(-rest.args[0] / 2)) + softplus(rest.args[0])
 
 
 def _of_exponentials(total: sp.Add) -> sp.Expr | None:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats
 import sympy as sp
+import sympy.stats
 from scipy.special import gammaln
 
 import moe_theory as mt
@@ -177,6 +179,103 @@ def test_drawn_rows_do_not_depend_on_how_many_or_in_what_chunks() -> None:
     poisson = mt.softmax_moe(2, "poisson")
     short, long = (mt.MonteCarlo(poisson, truth, n, 5).data() for n in (300, 5000))
     assert np.array_equal(short.y, long.y[:300]) and np.array_equal(short.x, long.x[:300])
+
+
+# Divergences of any declared density -------------------------------------------------------------------------------
+
+SCORED = {
+    "negative binomial": (
+        lambda y, t: sp.loggamma(y + 3) - sp.log(2) - sp.loggamma(y + 1) + y * t - (y + 3) * sp.log(1 + sp.exp(t)),
+        mt.Counts(),
+        lambda t: scipy.stats.nbinom(3, 1 / (1 + np.exp(t))),
+    ),
+    "gamma": (
+        lambda y, t: 2 * sp.log(y) - y * sp.exp(t) + 3 * t - sp.log(2),
+        mt.Positive(),
+        lambda t: scipy.stats.gamma(3, 0, np.exp(-t)),
+    ),
+    "shape": (
+        lambda y, t: (sp.exp(t) - 1) * sp.log(y) - y - sp.loggamma(sp.exp(t)),
+        mt.Positive(),
+        lambda t: scipy.stats.gamma(np.exp(t)),
+    ),
+    "beta": (
+        lambda y, t: (sp.exp(t) - 1) * sp.log(y) + sp.log(1 - y) - sp.log(sp.beta(sp.exp(t), 2)),
+        mt.Interval(0, 1),
+        lambda t: scipy.stats.beta(np.exp(t), 2),
+    ),
+    "log-normal": (
+        lambda y, t: mt.log_normal(sp.log(y), t) - sp.log(y),
+        mt.Positive(),
+        lambda t: scipy.stats.lognorm(1, 0, np.exp(t)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_divergences_are_sums_or_integrals(name: str) -> None:
+    """The closed form from the mean of the score, against a sum or a quadrature of the declared law."""
+    expert, response, law = SCORED[name]
+    declared = mt.Model(name, (1,), ("a",), None, lambda y, z, a: expert(y, a), response)
+    x = np.array([[1.0, -0.4], [1.0, 0.9]])
+    theta, phi = np.array([[0.2, 0.5]]), np.array([[-0.3, 0.8]])
+    right = []
+    for s, t in zip(x @ theta[0], x @ phi[0], strict=True):
+        p, q = law(s), law(t)
+        if response == mt.Counts():
+            y = np.arange(3000)
+            right.append(np.sum(p.pmf(y) * (p.logpmf(y) - q.logpmf(y))))
+        else:
+            f = lambda y, p=p, q=q: p.pdf(y) * (p.logpdf(y) - q.logpdf(y))
+            low, high = p.ppf([1e-13, 1 - 1e-13])
+            right.append(
+                sum(
+                    scipy.integrate.quad(f, a, b, epsabs=1e-12)[0] for a, b in ((low, 1e-2 * high), (1e-2 * high, high))
+                )
+            )
+    found = mt.kl(declared, mt.Data(x, np.ones(2) if response == mt.Counts() else np.full(2, 0.5)), theta, phi)
+    assert found == pytest.approx(np.mean(right), rel=1e-8)
+
+
+FINITE = {
+    "tanh": (lambda y, t: sp.log((1 + (2 * y - 1) * sp.tanh(t)) / 2), (0, 1)),
+    "complementary log-log": (lambda y, t: y * sp.log(1 - sp.exp(-sp.exp(t))) - (1 - y) * sp.exp(t), (0, 1)),
+    "pieces": (
+        lambda y, t: sp.Piecewise((-sp.log(1 + sp.exp(t)), sp.Eq(y, 0)), (-sp.log(1 + sp.exp(-t)), True)),
+        (0, 1),
+    ),
+    "binomial": (
+        lambda y, t: sp.log(sympy.stats.density(sympy.stats.Binomial("X", 2, 1 / (1 + sp.exp(-t))))(y)),
+        (0, 1, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FINITE)
+def test_finite_responses_are_read_value_by_value(name: str) -> None:
+    expert, values = FINITE[name]
+    p = {
+        "tanh": lambda y, t: (1 + (2 * y - 1) * np.tanh(t)) / 2,
+        "complementary log-log": lambda y, t: -np.expm1(-np.exp(t)) if y else np.exp(-np.exp(t)),
+        "pieces": lambda y, t: 1 / (1 + np.exp(-t if y else t)),
+        "binomial": lambda y, t: scipy.stats.binom(2, 1 / (1 + np.exp(-t))).pmf(y),
+    }[name]
+    declared = model(name, expert, mt.Values(values))
+    theta = np.array([[0.4], [-1.1], [0.7]])
+    y = np.array(values * 2, dtype=float)
+    x = np.linspace(-1.5, 1.5, len(y))[:, None]
+    gate = 1 / (1 + np.exp(-theta[2] * x[:, 0]))
+    right = [
+        (1 - g) * p(v, theta[0, 0] * u) + g * p(v, theta[1, 0] * u) for g, v, u in zip(gate, y, x[:, 0], strict=True)
+    ]
+    assert mt.objective(declared, mt.Data(x, y), theta) == pytest.approx(-np.mean(np.log(right)), rel=1e-13)
+    step = 1e-6
+    slope = [
+        (mt.objective(declared, mt.Data(x, y), theta + e) - mt.objective(declared, mt.Data(x, y), theta - e))
+        / (2 * step)
+        for e in step * np.eye(3)[:, :, None]
+    ]
+    np.testing.assert_allclose(mt.gradient(declared, mt.Data(x, y), theta)[:, 0], slope, rtol=1e-7, atol=1e-9)
 
 
 def test_models_that_cannot_be_drawn_from_say_why() -> None:

@@ -195,7 +195,7 @@ def test_new_rows_are_treated_as_the_fitted_ones() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_samples_have_the_predicted_means(family: str) -> None:
-    problem = draw(family, 2, 200, 13)
+    problem = draw(family, 2, 200, 14)
     fit = fit_problem(problem, restarts=2, penalty=mt.Penalty(1e-2), accelerate=True)
     y, labels = zip(*(fit.sample(seed) for seed in range(300)), strict=True)
     y = np.array(y)

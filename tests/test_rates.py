@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -12,11 +13,11 @@ import pytest
 from models import CASES, Case, by_id
 
 import moe_theory as mt
-from moe_theory.errors import InputError
+from moe_theory.errors import DegenerateError, InputError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from measured_rates import judge, of_declared
+from measured_rates import judge, random_run
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "rates.json").read_text())
 MODELS = {"symmetric-linear": mt.symmetric_linear(), "symmetric-logistic": mt.symmetric_logistic()}
@@ -263,11 +264,9 @@ def test_close_eigenvalues_widen_the_error() -> None:
 def test_measured_rates_of_random_problems_lie_within_their_errors() -> None:
     """A part of benchmarks/measured_rates.py, whose 1,000 problems take minutes."""
     outcomes = []
-    for number in range(12):
-        rng = np.random.default_rng([11, number])
-        name = ("linear-experts", "offset", "symmetric-linear")[number % 3]
-        limit = int(rng.integers(5, 60)) if number % 4 == 0 else 0
-        outcomes.append(judge(number, of_declared(name, rng, limit)))
+    for number in range(14):
+        with contextlib.suppress(InputError, DegenerateError):  # no data set, or no start
+            outcomes.append(judge(number, random_run(number, 0)))
     measured = [o for o in outcomes if o.judged and np.isfinite(o.measured)]
-    assert len(measured) >= 6 and not [o for o in measured if o.disagrees or o.gap_disagrees]
+    assert len(measured) >= 5 and not [o for o in measured if o.disagrees or o.gap_disagrees]
     assert all(0 <= o.measured < 1 and o.error < 0.1 for o in measured)

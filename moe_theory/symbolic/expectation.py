@@ -1,4 +1,5 @@
-"""Exact expectations over the response given the label: finite sums, or moments of a recognised normal law."""
+"""Exact expectations over the response given the label: finite sums, moments of a recognised normal or Poisson law, or
+what the mean of the score, which is 0, says of an exponential family's statistics."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from functools import lru_cache
 
 import sympy as sp
 
-from moe_theory.atoms import log_normal, log_poisson
+from moe_theory.atoms import expit, log_normal, log_poisson
 from moe_theory.errors import DerivationError
 from moe_theory.model import RESPONSE, Model
 from moe_theory.response import Counts, Reals, Values
@@ -74,23 +75,58 @@ def poisson_laws(model: Model) -> tuple[sp.Expr, ...]:
 
 def expect_response(model: Model, label: int, expr: sp.Expr) -> sp.Expr:
     """E[expr(y) | x, z = latent[label]] exactly: a sum over finite responses; a polynomial in y for normal experts, of
-    degree 2 at most for Poisson ones."""
+    degree 2 at most for Poisson ones; a linear combination of the density's own functions of y for others."""
     if isinstance(model.response, Values):
         probability = lambda y: sp.exp(model.log_expert[label].subs(RESPONSE, y))
         return sp.Add(*(probability(y) * expr.subs(RESPONSE, y) for y in model.response.exact))
-    if isinstance(model.response, Counts):
-        mean = variance = sp.exp(poisson_laws(model)[label])
-    else:
-        normal = normal_laws(model)[label]
-        mean, variance = normal.mean, normal.sigma**2
     curvature = expr.diff(RESPONSE, 2)
+    try:
+        if isinstance(model.response, Counts):
+            normal, mean = None, sp.exp(poisson_laws(model)[label])
+            variance = mean
+        else:
+            normal = normal_laws(model)[label]
+            mean, variance = normal.mean, normal.sigma**2
+    except DerivationError:
+        return _by_the_score(model, label, expr)
     if not curvature.has(RESPONSE):
         # Around the mean nothing is expanded, so that nothing large has to cancel when it is evaluated.
         return expr.subs(RESPONSE, mean) + variance * curvature / 2
-    if isinstance(model.response, Counts):
+    if normal is None:
         raise DerivationError(f"model {model.name!r}: expected a polynomial of degree 2 in y at most, got {expr}")
     terms = sp.Poly(sp.expand(expr), RESPONSE).terms()
     return sp.Add(*(c * _normal_moment(k, normal) for (k,), c in terms))
+
+
+def _by_the_score(model: Model, label: int, expr: sp.Expr) -> sp.Expr:
+    """From E[∂ log p(y|x,z)/∂η] = 0, one linear equation per learnt predictor in the means of the functions of y that
+    log p(y|x,z) is made of; DerivationError where these do not tell what `expr` needs."""
+    density = _by_functions_of_y(model.log_expert[label])
+    free = [s for s in model.learnt if model.log_expert[label].has(s)]
+    moving = [f for f, c in density.items() if f != 1 and any(c.has(s) for s in free)]
+    wanted = _by_functions_of_y(expr)
+    unknown = set(wanted) - {sp.Integer(1), *moving}
+    scores = sp.Matrix([[density[f].diff(s) for f in moving] for s in free])
+    if unknown or not moving or scores.rank(simplify=True) < len(moving):
+        raise DerivationError(
+            f"model {model.name!r}: expected an expert whose score tells the mean of {unknown or moving}, a normal"
+            f" density or a finite response, got log p(y|x, z={model.latent[label]}) = {model.log_expert[label]}"
+        )
+    constants = sp.Matrix([-density.get(sp.Integer(1), sp.Integer(0)).diff(s) for s in free])
+    means = scores.solve(constants) if scores.is_square else scores.pinv_solve(constants)
+    tidy = lambda e: sp.cancel(sp.together(e.rewrite(expit, sp.exp)))
+    total = wanted.get(sp.Integer(1), sp.Integer(0))
+    return total + sp.Add(*(wanted[f] * tidy(m) for f, m in zip(moving, means, strict=True) if f in wanted))
+
+
+def _by_functions_of_y(expr: sp.Expr) -> dict[sp.Expr, sp.Expr]:
+    """{function of y: its coefficient}, 1 for what is free of y; `expr` is their sum."""
+    found: dict[sp.Expr, sp.Expr] = {}
+    for term in sp.Add.make_args(sp.expand(expr)):
+        coefficient, function = term.as_independent(RESPONSE, as_Add=False)
+        scale, function = function.as_coeff_Mul()
+        found[function] = found.get(function, sp.Integer(0)) + scale * coefficient
+    return found
 
 
 def expect_joint(model: Model, per_label: list[sp.Expr]) -> sp.Expr:

@@ -9,7 +9,7 @@ evaluated.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import sympy as sp
@@ -35,19 +35,26 @@ ANALYTIC = (
     *(sp.exp, sp.sin, sp.cos, sp.sinh, sp.cosh, sp.tanh, sp.atan, sp.asinh, sp.erf, sp.erfc),
     *(expit, softplus, LogSumExp, log_ndtr, mills),
 )
-#: real and analytic where the argument plus so much is positive
-SHIFTED: dict[type, int] = {sp.log: 0, sp.loggamma: 0, sp.gamma: 0, sp.digamma: 0, log_factorial: 1}
+#: real and analytic where all of this, of the arguments, is positive
+WHERE_POSITIVE: dict[type, Callable[..., tuple[sp.Expr, ...]]] = {
+    **dict.fromkeys((sp.log, sp.loggamma, sp.gamma, sp.digamma), lambda t: (t,)),
+    **dict.fromkeys((log_factorial, sp.factorial), lambda n: (n + 1,)),
+    sp.beta: lambda a, b=None: (a, a if b is None else b),
+    sp.binomial: lambda n, k: (n + 1, k + 1, n - k + 1),
+    sp.RisingFactorial: lambda a, n: (a, a + n),
+    sp.FallingFactorial: lambda a, n: (a + 1, a - n + 1),
+}
 #: continuous, with kinks
 KINKED = (relu, sp.Abs, sp.Max, sp.Min, sp.Piecewise)
 #: what jumps, or comes of differentiating a kink
 JUMPING = (step, sp.sign, sp.Heaviside, sp.floor, sp.ceiling, sp.frac, sp.Mod, sp.DiracDelta, indicator)
 #: of the response and known predictors only
-FIXED = (*(sp.tan, sp.asin, sp.acos, sp.acosh, sp.atanh, sp.polygamma, sp.factorial, sp.binomial, sp.beta), *JUMPING)
+FIXED = (*(sp.tan, sp.asin, sp.acos, sp.acosh, sp.atanh, sp.polygamma), *JUMPING)
 FAR = 10
 CONSTANTS = (sp.Number, sp.NumberSymbol, sp.Symbol)
 RELATIONS = (sp.StrictLessThan, sp.LessThan, sp.StrictGreaterThan, sp.GreaterThan)
-NAMES = "+, ·, powers, exp, log, sin, cos, sinh, cosh, tanh, atan, asinh, erf, erfc, gamma and loggamma, Abs, Max," + (
-    " Min, Piecewise, and those of moe_theory.atoms"
+NAMES = "+, ·, powers, exp, log, sin, cos, sinh, cosh, tanh, atan, asinh, erf, erfc, gamma, loggamma, beta, Abs," + (
+    " Max, Min, Piecewise, and those of moe_theory.atoms"
 )
 
 
@@ -74,7 +81,7 @@ def _complaint(expr: sp.Basic, learnt: frozenset[sp.Symbol]) -> tuple[str, str] 
     if expr in (sp.I, sp.nan, sp.oo, -sp.oo, sp.zoo):
         return str(expr), "is no real number"
     # A subclass of a known function may mean anything.
-    known = isinstance(expr, CONSTANTS) or head in (sp.Add, sp.Mul, sp.Pow, *ANALYTIC, *SHIFTED, *KINKED)
+    known = isinstance(expr, CONSTANTS) or head in (sp.Add, sp.Mul, sp.Pow, *ANALYTIC, *WHERE_POSITIVE, *KINKED)
     if isinstance(expr, sp.Piecewise):
         for value, condition in expr.args:
             for relation in sp.preorder_traversal(condition):
@@ -105,14 +112,14 @@ def _not_finite(node: sp.Basic, learnt: frozenset[sp.Symbol], model: Model) -> s
     if not node.free_symbols & learnt:
         return None
     y = model.response.symbol
-    argument = node.args[0].xreplace({RESPONSE: y}) if node.args else node
+    arguments = [a.xreplace({RESPONSE: y}) for a in node.args]
+    argument = arguments[0] if arguments else node
     if isinstance(node, sp.Pow) and not (node.exp.is_Integer and node.exp >= 0):
         if node.exp.is_Integer:
             return None if _never_zero(argument) else "may divide by 0: expected a denominator that is proved not to be"
         return None if _positive(argument) else "has a base that is not proved to be positive"
-    for head, shift in SHIFTED.items():
-        if isinstance(node, head) and not _positive(argument + shift):
-            return "has an argument that is not proved to be positive"
+    if type(node) in WHERE_POSITIVE and not all(map(_positive, WHERE_POSITIVE[type(node)](*arguments))):
+        return "has an argument that is not proved to be positive"
     return None
 
 
@@ -135,8 +142,8 @@ def is_analytic(expr: sp.Expr, symbols: Iterable[sp.Symbol]) -> bool:
             whole = node.exp.is_Integer
             if (whole and node.exp >= 0) or (_never_zero(node.base) if whole else _positive(node.base)):
                 continue
-        shift = next((s for head, s in SHIFTED.items() if isinstance(node, head)), None)
-        if shift is None or not _positive(node.args[0] + shift):
+        of = WHERE_POSITIVE.get(type(node))
+        if of is None or not all(map(_positive, of(*node.args))):
             return False
     return True
 

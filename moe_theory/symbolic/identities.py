@@ -103,8 +103,17 @@ def prove_zero(
         refutation = find_nonzero(sp.sympify(item), trials, seed)
         if refutation is not None:
             return refutation
-    proved = all(_is_zero(sp.sympify(item), base or {}, depth=2) for item in items)
+    proved = all(_is_zero(_freed(sp.sympify(item)), base or {}, depth=2) for item in items)
     return Identity(proved, trials=trials * len(items))
+
+
+def _freed(expr: sp.Expr) -> sp.Expr:
+    """With y = e^u for a real symbol u wherever log y stands, which has no other meaning: what is left is analytic."""
+    for symbol in expr.free_symbols:
+        if expr.has(sp.log(symbol)):
+            log = sp.Dummy(f"log_{symbol}", real=True)
+            expr = expr.xreplace({sp.log(symbol): log}).xreplace({symbol: sp.exp(log)})
+    return expr
 
 
 def find_nonzero(expr: sp.Expr, trials: int = 4, seed: int = 0) -> Identity | None:

@@ -23,7 +23,7 @@ _NUMPY = {
     "decay": lambda t: np.exp(np.minimum(-t, 709.0)),
     "reciprocal": np.reciprocal,
     "larger": np.maximum,
-    "indicator": np.equal,
+    "indicator": lambda y, value: np.equal(y, value) * 1.0,
     "erf": erf,
     "erfc": erfc,
     "log_factorial": lambda y: gammaln(y + 1.0),
